@@ -1,0 +1,1 @@
+"""IncidentFox: the self-hosted, multi-tenant AI SRE. See docs/life-of-a-webhook.md for the two-minute tour."""

@@ -1,0 +1,205 @@
+"""A team's configuration: the typed schema of the effective document, and the calls that read and write it.
+
+A node stores a *partial* document (JSON merge patch semantics, RFC 7396: objects merge by key, everything else
+replaces, null removes). The effective document of a team is platform defaults → organisation → units → team, and
+only that result is validated against `TeamConfiguration`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from incidentfox.contracts.model import NodeId, OrgId, WireModel
+
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+JsonObject = dict[str, Any]
+
+
+class SecretReference(WireModel):
+    """`{"$secret": "name"}`: a value kept encrypted beside the tree and resolved only for one run."""
+
+    secret: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] = Field(alias="$secret")
+
+
+class Prompt(WireModel):
+    """The system prompt of an agent. `prefix` and `suffix` let a level below add without replacing `system`."""
+
+    system: str = ""
+    prefix: str = ""
+    suffix: str = ""
+
+
+class AgentLimits(WireModel):
+    """Bounds of one run of one agent."""
+
+    max_turns: int = Field(default=24, ge=1, le=200, description="Model requests in one run.")
+    max_tool_calls: int = Field(default=60, ge=1, le=1000)
+    timeout_s: int = Field(default=600, ge=1, le=7200, description="Wall-clock seconds for one run.")
+
+
+class AgentConfiguration(WireModel):
+    """One agent of a team. `tools` and `sub_agents` name entries that must exist in the effective document."""
+
+    enabled: bool = True
+    description: str = ""
+    model: Key = "default"
+    prompt: Prompt = Prompt()
+    tools: tuple[Key, ...] = ()
+    sub_agents: tuple[Key, ...] = ()
+    limits: AgentLimits = AgentLimits()
+
+
+class ToolConfiguration(WireModel):
+    """Whether a tool of the catalogue is on for this team."""
+
+    enabled: bool = True
+
+
+class ModelConfiguration(WireModel):
+    """A model that agents refer to by key. `offline` needs no credential and no network."""
+
+    provider: Key = "offline"
+    name: str = "offline"
+
+
+class TelemetryIntegration(WireModel):
+    """Where the team's signals are read. `backend` names a telemetry backend of the agent.
+
+    For `http`, each URL serves the format in its description; what is unset is not asked. For `recording`,
+    `recording_id` names an uploaded recording.
+    """
+
+    backend: Literal["none", "http", "recording"] = "none"
+    metrics_url: str | None = Field(default=None, description="OpenMetrics text with timestamps.")
+    logs_url: str | None = Field(default=None, description="NDJSON, one record a line.")
+    traces_url: str | None = Field(default=None, description="NDJSON, one span a line.")
+    changes_url: str | None = Field(default=None, description="JSON {commits, deploys, flags}.")
+    database_url: SecretReference | None = Field(default=None, description="A read-only Postgres URL.")
+    recording_id: str | None = None
+    lookback_s: int = Field(default=3600, ge=60, le=86400, description="Seconds before the alert to read.")
+
+
+class SlackIntegration(WireModel):
+    """The Slack workspace of the team. `base_url` is Slack's own Web API unless set."""
+
+    enabled: bool = False
+    bot_token: SecretReference | None = None
+    base_url: str | None = None
+
+
+class Integrations(WireModel):
+    """The outside systems that tools and destinations may use."""
+
+    telemetry: TelemetryIntegration = TelemetryIntegration()
+    slack: SlackIntegration = SlackIntegration()
+
+
+class RoutingConfiguration(WireModel):
+    """The identifiers that this team owns. Only a team node may set it; each value has one owner per organisation."""
+
+    slack_channels: tuple[str, ...] = ()
+    github_repositories: tuple[str, ...] = ()
+    pagerduty_services: tuple[str, ...] = ()
+    incidentio_teams: tuple[str, ...] = ()
+    incidentio_alert_sources: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    custom: dict[Key, tuple[str, ...]] = {}
+
+
+class SlackDestination(WireModel):
+    """Post the answer to this channel (id or #name)."""
+
+    enabled: bool = True
+    channel: str = ""
+
+
+class Destinations(WireModel):
+    """Where answers are posted."""
+
+    slack: SlackDestination | None = None
+
+
+class Budgets(WireModel):
+    """Hard limits on model use. None means no limit of that kind."""
+
+    run_tokens: int | None = Field(default=None, ge=1)
+    day_tokens: int | None = Field(default=None, ge=1)
+    run_usd: float | None = Field(default=None, gt=0)
+    day_usd: float | None = Field(default=None, gt=0)
+
+
+class RuntimeConfiguration(WireModel):
+    """Which agent deployment serves the team: the shared one, or one of its own at `agent_url`."""
+
+    mode: Literal["shared", "dedicated"] = "shared"
+    agent_url: str | None = None
+
+
+class TeamConfiguration(WireModel):
+    """The effective configuration of a team: everything that its agent is built from."""
+
+    entrance_agent: Key
+    agents: dict[Key, AgentConfiguration]
+    tools: dict[Key, ToolConfiguration] = {}
+    models: dict[Key, ModelConfiguration] = {}
+    integrations: Integrations = Integrations()
+    routing: RoutingConfiguration = RoutingConfiguration()
+    destinations: Destinations = Destinations()
+    budgets: Budgets = Budgets()
+    runtime: RuntimeConfiguration = RuntimeConfiguration()
+
+
+class ConfigurationVersion(WireModel):
+    """One immutable version of one node's own (partial) document. `version` 0 with `{}` means: never written."""
+
+    org_id: OrgId
+    node_id: NodeId
+    version: int
+    document: JsonObject
+    hash: str
+    created_at: datetime | None
+    created_by: str | None
+
+
+class EffectiveConfiguration(WireModel):
+    """A team's effective document. `hash` is SHA-256 over its canonical JSON (RFC 8785) and is kept with each run."""
+
+    org_id: OrgId
+    team_node_id: NodeId
+    hash: str
+    document: TeamConfiguration
+    sources: tuple[tuple[str, int], ...] = Field(
+        default=(), description="(node id, version) of each level that contributed, root first."
+    )
+
+
+class PutSecret(WireModel):
+    """Writes a secret. The value is never read back through any API but the agent's own resolution for one run."""
+
+    value: Annotated[str, StringConstraints(min_length=1, max_length=16384)] = Field(repr=False)
+
+
+class SecretSummary(WireModel):
+    """A secret without its value."""
+
+    org_id: OrgId
+    node_id: NodeId
+    name: str
+    key_id: str
+    updated_at: datetime
+
+
+class ResolveSecrets(WireModel):
+    """The agent's request for the secrets that one run refers to. Each resolution is an audit event."""
+
+    run_id: str
+    names: tuple[str, ...]
+
+
+class ResolvedSecrets(WireModel):
+    """Plain values by name; names that are not set anywhere on the team's path are absent."""
+
+    values: dict[str, str] = Field(repr=False)

@@ -1,0 +1,86 @@
+"""The one list of permissions. Routes declare them, tokens carry them as scopes, services are granted them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """What a caller may do. The value is the scope string in tokens and in the API."""
+
+    PUBLIC = "public"
+    """Needs no credential: health, readiness, metrics, the sign-in exchange, and webhooks (which carry a signature)."""
+
+    ORGS_CREATE = "orgs:create"
+    NODES_READ = "nodes:read"
+    NODES_WRITE = "nodes:write"
+    CONFIG_READ = "config:read"
+    CONFIG_WRITE = "config:write"
+    SECRETS_WRITE = "secrets:write"
+    SECRETS_RESOLVE = "secrets:resolve"
+    ROUTING_LOOKUP = "routing:lookup"
+    TOKENS_READ = "tokens:read"
+    TOKENS_WRITE = "tokens:write"
+    TOKENS_INTROSPECT = "tokens:introspect"
+    AUDIT_READ = "audit:read"
+    AUDIT_WRITE = "audit:write"
+    RUNS_READ = "runs:read"
+    RUNS_WRITE = "runs:write"
+    RUNS_EXECUTE = "runs:execute"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
+    INCIDENTS_READ = "incidents:read"
+    SELF = "self"
+    """Any authenticated caller, about itself: who am I, sign me in, sign me out."""
+
+
+TEAM_TOKEN_PERMISSIONS: frozenset[Permission] = frozenset(
+    {
+        Permission.NODES_READ,
+        Permission.CONFIG_READ,
+        Permission.CONFIG_WRITE,
+        Permission.SECRETS_WRITE,
+        Permission.ROUTING_LOOKUP,
+        Permission.TOKENS_READ,
+        Permission.AUDIT_READ,
+        Permission.RUNS_READ,
+        Permission.INCIDENTS_READ,
+        Permission.SELF,
+    }
+)
+"""The most that a team token may carry; it is bound to its team."""
+
+ORG_ADMIN_TOKEN_PERMISSIONS: frozenset[Permission] = TEAM_TOKEN_PERMISSIONS | {
+    Permission.NODES_WRITE,
+    Permission.TOKENS_WRITE,
+    Permission.WEBHOOKS_READ,
+    Permission.WEBHOOKS_WRITE,
+}
+"""The most that an organisation's admin token may carry; it reaches every node of its organisation."""
+
+SERVICE_PERMISSIONS: dict[str, frozenset[Permission]] = {
+    "orchestrator": frozenset(
+        {
+            Permission.ROUTING_LOOKUP,
+            Permission.AUDIT_WRITE,
+            Permission.RUNS_READ,
+            Permission.RUNS_WRITE,
+            Permission.RUNS_EXECUTE,
+            Permission.CONFIG_READ,
+            Permission.TOKENS_INTROSPECT,
+        }
+    ),
+    "agent": frozenset(
+        {
+            Permission.CONFIG_READ,
+            Permission.SECRETS_RESOLVE,
+            Permission.RUNS_READ,
+            Permission.RUNS_WRITE,
+            Permission.AUDIT_WRITE,
+            Permission.TOKENS_INTROSPECT,
+        }
+    ),
+    "console": frozenset({Permission.TOKENS_INTROSPECT}),
+    "platform": frozenset(Permission) - {Permission.PUBLIC, Permission.SECRETS_RESOLVE},
+}
+"""The most that each service identity may ask for, by the issuer of its token. `platform` is the operator's own key."""
