@@ -1,8 +1,8 @@
 """What the analyses conclude, as plain data: the result of a tool, and the input of the diagnosis.
 
-Every finding is a frozen dataclass of JSON-able fields, so that a tool can return it, the timeline can store it
-and the offline model can read it back from the conversation with `pydantic.TypeAdapter`. Scores are unit-free and
-comparable within one list only; times are Unix seconds.
+Every finding is a frozen dataclass of JSON-able fields, so that a tool can return it, the timeline can store
+it and the offline model can read it back from the conversation with `pydantic.TypeAdapter`. Scores are
+unit-free and comparable within one list only; times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Anomaly:
 
 @dataclass(frozen=True, slots=True)
 class LogFinding:
-    """A log template that is new or surged. `before` and `after` count records on either side of the onset."""
+    """A log template that is new or surged. `before` and `after` count records on either side of the
+    onset.
+    """
 
     service: str
     template: str
@@ -43,7 +45,9 @@ class LogFinding:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Who calls whom, from the spans: counts, errors, and time lost between caller and callee (network, queue)."""
+    """Who calls whom, from the spans: counts, errors, and time lost between caller and callee (network,
+    queue).
+    """
 
     caller: str
     callee: str
@@ -77,16 +81,27 @@ class TraceReport:
 
 @dataclass(frozen=True, slots=True)
 class Symptom:
-    """What a change must explain: services that suffer, since when, and the identifiers seen in their signals."""
+    """What a change must explain: services that suffer, since when, and the identifiers seen in their
+    signals.
+
+    `identifiers` are most telling first; a `name=number` entry is a value that the signals show
+    (`pool_max=10`). `families` are kinds of trouble (`vocabulary.FAMILIES`); where empty they are read off
+    the identifiers.
+    """
 
     services: tuple[str, ...]
     onset: float
     identifiers: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeFinding:
-    """One commit or flag judged against the symptom. `reasons` say in words what speaks for and against it."""
+    """One commit or flag judged against the symptom. `reasons` say in words what speaks for and against it.
+
+    `score` is 0..1 (how well the change explains the symptom); `effect` names what its diff does
+    (`diffs.Effect.kind`, empty where unknown).
+    """
 
     kind: Literal["commit", "flag"]
     ref: str
@@ -99,6 +114,8 @@ class ChangeFinding:
     matched: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     excerpt: str = ""
+    effect: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +143,9 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One sentence of the diagnosis and the kind of finding it rests on. `excerpt` is quoted from that finding."""
+    """One sentence of the diagnosis and the kind of finding it rests on. `excerpt` is quoted from that
+    finding.
+    """
 
     text: str
     basis: Literal["anomalies", "logs", "traces", "changes", "database", "notices"]

@@ -49,7 +49,9 @@ class LogRecord:
 
 @dataclass(frozen=True, slots=True)
 class LogPattern:
-    """A log signature that the backend itself already counted. `delta` is against its baseline; None if unknown."""
+    """A log signature that the backend itself already counted. `delta` is against its baseline; None if
+    unknown.
+    """
 
     signature: str
     service: str
@@ -120,7 +122,9 @@ class StatusNotice:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSession:
-    """One row of Postgres's activity view joined with its locks. Ages are in seconds; `blocked_by` are pids."""
+    """One row of Postgres's activity view joined with its locks. Ages are in seconds; `blocked_by` are
+    pids.
+    """
 
     pid: int
     application: str
