@@ -1,0 +1,34 @@
+"""Prefixed, sortable ids: `run_01jd…`, a kind and 26 characters that sort by time of creation.
+
+Format: ULID (48-bit Unix milliseconds, 80 random bits) in lower-case Crockford base 32; see github.com/ulid/spec.
+The prefix makes an id recognisable in a log line and keeps one kind from being passed for another.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+from incidentfox.kernel.errors import Invalid
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PATTERN = re.compile(rf"^([a-z]{{2,5}})_[{_ALPHABET}]{{26}}$")
+
+
+def new_id(prefix: str) -> str:
+    """A new id of the kind `prefix` (run, dlv, inc, whe, whs, tok, evt, aud)."""
+    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return f"{prefix}_{_encode(number)}"
+
+
+def require_id(value: str, prefix: str) -> str:
+    """`value` if it is a well-formed id of this kind; Invalid otherwise."""
+    match = _PATTERN.match(value)
+    if match is None or match.group(1) != prefix:
+        raise Invalid(f"{value!r} is not an id of the form {prefix}_….", code="invalid_id")
+    return value
+
+
+def _encode(number: int) -> str:
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))

@@ -1,0 +1,153 @@
+"""The one way to make an HTTP service: correlation, traces, metrics, problems, size limit, health and readiness."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request
+from opentelemetry.trace import SpanKind
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from incidentfox.kernel.errors import Failure, TooLarge
+from incidentfox.kernel.logging import CORRELATION_HEADER, accept_correlation_id, correlated
+from incidentfox.kernel.telemetry import REQUEST_SECONDS, REQUESTS, metrics_page, remote_context, tracer
+from incidentfox.kernel.web.auth import Authenticator, public
+from incidentfox.kernel.web.problem import install_problem_handlers, problem_response
+
+MAX_BODY_BYTES = 1024 * 1024
+"""The documented limit of every request body: 1 MiB."""
+
+ReadinessCheck = Callable[[], Awaitable[None]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class AppParts:
+    """What differs between services. `ready` raises a Failure while a dependency is away."""
+
+    service: str
+    title: str
+    authenticator: Authenticator
+    lifespan: Lifespan
+    ready: ReadinessCheck
+
+
+def create_app(parts: AppParts) -> FastAPI:
+    """A service's application; the caller adds its routers."""
+    app = FastAPI(
+        title=parts.title,
+        version="1",
+        lifespan=parts.lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.authenticator = parts.authenticator
+    app.state.service = parts.service
+    install_problem_handlers(app)
+    _add_operational_routes(app, parts)
+    app.add_middleware(Envelope, service=parts.service)
+    return app
+
+
+def _add_operational_routes(app: FastAPI, parts: AppParts) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    @public
+    async def healthz() -> JSONResponse:
+        return JSONResponse({"status": "ok", "service": parts.service})
+
+    @app.get("/readyz", include_in_schema=False)
+    @public
+    async def readyz() -> Response:
+        try:
+            await parts.ready()
+        except Failure as failure:
+            return problem_response(failure)
+        return JSONResponse({"status": "ready", "service": parts.service})
+
+    @app.get("/metrics", include_in_schema=False)
+    @public
+    async def metrics() -> Response:
+        body, media_type = metrics_page()
+        return Response(body, media_type=media_type)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    @public
+    async def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+
+class Envelope:
+    """Middleware round every request: correlation id, span, metrics, size limit.
+
+    Pure ASGI rather than BaseHTTPMiddleware, which buffers streams and costs a task per request.
+    """
+
+    def __init__(self, app: ASGIApp, service: str) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        started = time.perf_counter()
+        status = 500
+
+        async def send_stamped(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (CORRELATION_HEADER.lower().encode(), current.encode()),
+                ]
+            await send(message)
+
+        with (
+            correlated(accept_correlation_id(request.headers.get(CORRELATION_HEADER))) as current,
+            tracer().start_as_current_span(
+                f"{request.method}", context=remote_context(request.headers), kind=SpanKind.SERVER
+            ) as span,
+        ):
+            span.set_attribute("incidentfox.correlation_id", current)
+            try:
+                await self._limited(scope, request, receive, send_stamped)
+            finally:
+                route = getattr(scope.get("route"), "path", "unmatched")
+                span.update_name(f"{request.method} {route}")
+                span.set_attribute("http.response.status_code", status)
+                REQUESTS.labels(self._service, request.method, route, str(status)).inc()
+                REQUEST_SECONDS.labels(self._service, request.method, route).observe(time.perf_counter() - started)
+
+    async def _limited(self, scope: Scope, request: Request, receive: Receive, send: Send) -> None:
+        declared = request.headers.get("content-length", "0")
+        if not declared.isdigit() or int(declared) > MAX_BODY_BYTES:
+            await problem_response(_too_large())(scope, receive, send)
+            return
+        await self._app(scope, _counting(receive), send)
+
+
+def _counting(receive: Receive) -> Receive:
+    """Counts what really arrives: a chunked body declares no length."""
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > MAX_BODY_BYTES:
+            raise _too_large()
+        return message
+
+    return counted
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"The request body may have {MAX_BODY_BYTES} bytes at most.")

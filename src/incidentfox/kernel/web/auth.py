@@ -1,0 +1,171 @@
+"""Who is calling, and may they: service identity, bearer tokens, and the permission that each route declares.
+
+Services identify themselves with a 60-second EdDSA token (RFC 8037) whose audience is the service called, whose
+scopes are the least needed and which names the tenant it is for. People and outside systems present an opaque bearer
+token, which only the Config Service can look up; other services ask it (`TokenAuthenticator`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, TypeVar
+
+from fastapi import Depends, Request
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from incidentfox.contracts.permissions import SERVICE_PERMISSIONS, Permission
+from incidentfox.kernel.errors import Forbidden, NotFound, Unauthenticated
+from incidentfox.kernel.ids import new_id
+
+TOKEN_LIFETIME_S = 60
+_LEEWAY_S = 5
+_ALGORITHMS = ["Ed25519"]  # RFC 9864: EdDSA with its curve named
+
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The caller of a request. `org_id` None: not bound to a tenant; `team_node_id` None: every team of it."""
+
+    subject: str
+    org_id: str | None
+    team_node_id: str | None
+    permissions: frozenset[Permission]
+    is_service: bool = False
+
+    def in_org(self, org_id: str) -> Principal:
+        """This principal, if it may act in the organisation. Foreign tenants look the same as absent ones."""
+        if self.org_id is not None and self.org_id != org_id:
+            raise NotFound(f"There is no organisation {org_id!r} here for you.", code="org_not_found")
+        return self
+
+    def tenant_org(self) -> str:
+        """The organisation this caller is bound to; Forbidden for one that is bound to none."""
+        if self.org_id is None:
+            raise Forbidden("This call needs a credential that is bound to an organisation.", code="tenant_required")
+        return self.org_id
+
+
+class TokenAuthenticator(Protocol):
+    """Looks an opaque bearer token up. The Config Service reads its tables; the others ask the Config Service."""
+
+    async def authenticate(self, token: str) -> Principal | None:
+        """The token's holder, or None for an unknown, expired or revoked one."""
+        ...
+
+
+class ServiceIdentity:
+    """Signs this service's own tokens; used by the clients."""
+
+    def __init__(self, name: str, private_jwk: Mapping[str, Any]) -> None:
+        self.name = name
+        self._key = OKPKey.import_key(dict(private_jwk))
+
+    def token(
+        self,
+        audience: str,
+        permissions: frozenset[Permission],
+        org_id: str | None,
+        team_node_id: str | None = None,
+    ) -> str:
+        """A token for one call to `audience`, for one tenant."""
+        now = int(time.time())
+        claims = {
+            "iss": self.name,
+            "sub": f"service:{self.name}",
+            "aud": audience,
+            "iat": now,
+            "exp": now + TOKEN_LIFETIME_S,
+            "jti": new_id("jti"),
+            "scope": " ".join(sorted(permissions)),
+        }
+        if org_id is not None:
+            claims["org"] = org_id
+        if team_node_id is not None:
+            claims["team"] = team_node_id
+        return jwt.encode({"alg": "Ed25519", "kid": self.name}, claims, self._key, algorithms=_ALGORITHMS)
+
+
+class Authenticator:
+    """Turns the Authorization header of a request into a Principal. One per service, kept on `app.state`."""
+
+    def __init__(
+        self, audience: str, trusted_keys: Mapping[str, Mapping[str, Any]], tokens: TokenAuthenticator | None
+    ) -> None:
+        self._keys = {name: OKPKey.import_key(dict(jwk)) for name, jwk in trusted_keys.items()}
+        self._tokens = tokens
+        self._rules = jwt.JWTClaimsRegistry(
+            leeway=_LEEWAY_S,
+            iss={"essential": True, "values": sorted(self._keys)},
+            aud={"essential": True, "value": audience},
+            exp={"essential": True},
+            iat={"essential": True},
+        )
+
+    async def principal(self, request: Request) -> Principal:
+        """The caller; Unauthenticated when the credential is absent, malformed, unknown or expired."""
+        scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not credential:
+            raise Unauthenticated("Send a token in the Authorization header: `Bearer …`.")
+        if credential.count(".") == 2:
+            return self._service_principal(credential)
+        principal = await self._tokens.authenticate(credential) if self._tokens else None
+        if principal is None:
+            raise Unauthenticated("This token is unknown, expired or revoked.", code="invalid_token")
+        return principal
+
+    def _service_principal(self, credential: str) -> Principal:
+        try:
+            token = jwt.decode(credential, self._key_of, algorithms=_ALGORITHMS)
+            self._rules.validate(token.claims)
+        except (JoseError, ValueError, KeyError) as error:
+            raise Unauthenticated("This service token is not valid here.", code="invalid_service_token") from error
+        claims, issuer = token.claims, token.header["kid"]
+        if claims["iss"] != issuer or claims["exp"] - claims["iat"] > TOKEN_LIFETIME_S:
+            raise Unauthenticated("This service token is not valid here.", code="invalid_service_token")
+        asked = {Permission(scope) for scope in claims.get("scope", "").split() if scope in set(Permission)}
+        granted = SERVICE_PERMISSIONS.get(issuer, frozenset())
+        return Principal(
+            subject=claims["sub"],
+            org_id=claims.get("org"),
+            team_node_id=claims.get("team"),
+            permissions=frozenset(asked) & granted,
+            is_service=True,
+        )
+
+    def _key_of(self, token: Any) -> OKPKey:
+        return self._keys[token.headers()["kid"]]
+
+
+class RequirePermission:
+    """The dependency by which a route declares its permission. `tests/house` reads `permission` off every route."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(self, request: Request) -> Principal:
+        """The caller, once it is known to hold the permission."""
+        authenticator: Authenticator = request.app.state.authenticator
+        principal = await authenticator.principal(request)
+        if self.permission is not Permission.SELF and self.permission not in principal.permissions:
+            raise Forbidden(f"This needs the permission {self.permission}.", code="permission_required")
+        return principal
+
+
+def requires(permission: Permission) -> Any:
+    """`principal: Annotated[Principal, requires(Permission.RUNS_READ)]` in a route's signature."""
+    return Depends(RequirePermission(permission))
+
+
+def public(handler: Handler) -> Handler:
+    """Marks a route that needs no credential, on purpose. A route with neither mark fails the house tests."""
+    handler.permission = Permission.PUBLIC  # type: ignore[attr-defined]
+    return handler
+
+
+Caller = Annotated[Principal, requires(Permission.SELF)]

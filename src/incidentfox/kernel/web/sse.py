@@ -1,0 +1,62 @@
+"""Server-sent events (WHATWG HTML, section 9.2): `id`, `event`, `data`, and a comment as heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from incidentfox.kernel.errors import Invalid
+
+HEARTBEAT_S = 15.0
+
+
+@dataclass(frozen=True)
+class ServerSentEvent:
+    """One event. `data` is one line of JSON."""
+
+    id: str
+    event: str
+    data: str
+
+    def encode(self) -> bytes:
+        """The event on the wire."""
+        return f"id: {self.id}\nevent: {self.event}\ndata: {self.data}\n\n".encode()
+
+
+def last_event_id(request: Request) -> int:
+    """Where the reader left off, from `Last-Event-ID` (or `?after=`, for a first connection); 0 at the start."""
+    value = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
+    if not value.isdigit() or len(value) > 18:
+        raise Invalid("`Last-Event-ID` must be the id of an event of this stream.", code="invalid_last_event_id")
+    return int(value)
+
+
+def event_stream(events: AsyncIterator[ServerSentEvent]) -> StreamingResponse:
+    """The response that sends events as they come, with heartbeats between them."""
+    return StreamingResponse(
+        _with_heartbeats(events),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _with_heartbeats(events: AsyncIterator[ServerSentEvent]) -> AsyncIterator[bytes]:
+    pending = asyncio.ensure_future(anext(events))
+    try:
+        while True:
+            done, _ = await asyncio.wait({pending}, timeout=HEARTBEAT_S)
+            if not done:
+                yield b": heartbeat\n\n"
+                continue
+            try:
+                event = pending.result()
+            except StopAsyncIteration:
+                return
+            yield event.encode()
+            pending = asyncio.ensure_future(anext(events))
+    finally:
+        pending.cancel()
