@@ -1,4 +1,4 @@
-"""The settings that every service shares; each service's own `settings.py` extends them and alone reads the environment.
+"""The settings that every service shares; each service's `settings.py` extends them and alone reads the environment.
 
 Variables are named `INCIDENTFOX_<FIELD>`; docs/reference/settings.md is generated from these classes. A file named in
 `…_file` is preferred over a value for anything secret, because environments leak into crash reports.

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from incidentfox.kernel.db.tenancy import Scope
+from incidentfox.kernel.db.tenancy import Scope, scope_settings
 from incidentfox.kernel.errors import Unavailable
 
 _SET = "SELECT " + ", ".join(f"set_config(:k{i}, :v{i}, true)" for i in range(2))
@@ -63,7 +63,7 @@ def asyncpg_url(url: str) -> str:
 
 
 async def _enter(connection: AsyncConnection, scope: Scope) -> None:
-    settings = list(scope.settings().items())
+    settings = list(scope_settings(scope).items())
     parameters = {f"k{i}": key for i, (key, _) in enumerate(settings)}
     parameters |= {f"v{i}": value for i, (_, value) in enumerate(settings)}
     await connection.execute(text(_SET if len(settings) == 2 else _SET_ONE), parameters)

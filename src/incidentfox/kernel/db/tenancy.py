@@ -9,22 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from incidentfox.kernel.tenant import Tenant
+
 ALL_TEAMS = "*"
-
-
-@dataclass(frozen=True)
-class Tenant:
-    """Whose rows a transaction may touch. `team_node_id` None: every team of the organisation."""
-
-    org_id: str
-    team_node_id: str | None = None
-
-    def settings(self) -> dict[str, str]:
-        """The transaction-local settings that the policies read."""
-        return {
-            "incidentfox.org_id": self.org_id,
-            "incidentfox.team_node_id": self.team_node_id or ALL_TEAMS,
-        }
 
 
 @dataclass(frozen=True)
@@ -37,9 +24,12 @@ class ByProof:
     setting: str
     value: str
 
-    def settings(self) -> dict[str, str]:
-        """The transaction-local settings that the policies read."""
-        return {self.setting: self.value}
-
 
 Scope = Tenant | ByProof
+
+
+def scope_settings(scope: Scope) -> dict[str, str]:
+    """The transaction-local settings that the policies read."""
+    if isinstance(scope, ByProof):
+        return {scope.setting: scope.value}
+    return {"incidentfox.org_id": scope.org_id, "incidentfox.team_node_id": scope.team_node_id or ALL_TEAMS}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request
 from opentelemetry.trace import SpanKind
@@ -34,6 +34,8 @@ class AppParts:
     authenticator: Authenticator
     lifespan: Lifespan
     ready: ReadinessCheck
+    body_limits: Mapping[str, int] = field(default_factory=dict)
+    """Path endings whose bodies may be larger than MAX_BODY_BYTES, with their own limit in bytes."""
 
 
 def create_app(parts: AppParts) -> FastAPI:
@@ -50,7 +52,7 @@ def create_app(parts: AppParts) -> FastAPI:
     app.state.service = parts.service
     install_problem_handlers(app)
     _add_operational_routes(app, parts)
-    app.add_middleware(Envelope, service=parts.service)
+    app.add_middleware(Envelope, service=parts.service, body_limits=parts.body_limits)
     return app
 
 
@@ -87,9 +89,10 @@ class Envelope:
     Pure ASGI rather than BaseHTTPMiddleware, which buffers streams and costs a task per request.
     """
 
-    def __init__(self, app: ASGIApp, service: str) -> None:
+    def __init__(self, app: ASGIApp, service: str, body_limits: Mapping[str, int]) -> None:
         self._app = app
         self._service = service
+        self._body_limits = body_limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -127,14 +130,15 @@ class Envelope:
                 REQUEST_SECONDS.labels(self._service, request.method, route).observe(time.perf_counter() - started)
 
     async def _limited(self, scope: Scope, request: Request, receive: Receive, send: Send) -> None:
+        limit = next((n for end, n in self._body_limits.items() if scope["path"].endswith(end)), MAX_BODY_BYTES)
         declared = request.headers.get("content-length", "0")
-        if not declared.isdigit() or int(declared) > MAX_BODY_BYTES:
-            await problem_response(_too_large())(scope, receive, send)
+        if not declared.isdigit() or int(declared) > limit:
+            await problem_response(_too_large(limit))(scope, receive, send)
             return
-        await self._app(scope, _counting(receive), send)
+        await self._app(scope, _counting(receive, limit), send)
 
 
-def _counting(receive: Receive) -> Receive:
+def _counting(receive: Receive, limit: int) -> Receive:
     """Counts what really arrives: a chunked body declares no length."""
     total = 0
 
@@ -142,12 +146,12 @@ def _counting(receive: Receive) -> Receive:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))
-        if total > MAX_BODY_BYTES:
-            raise _too_large()
+        if total > limit:
+            raise _too_large(limit)
         return message
 
     return counted
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"The request body may have {MAX_BODY_BYTES} bytes at most.")
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The request body may have {limit} bytes at most.")

@@ -7,7 +7,6 @@ token, which only the Config Service can look up; other services ask it (`TokenA
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar
@@ -19,11 +18,9 @@ from joserfc.jwk import OKPKey
 
 from incidentfox.contracts.permissions import SERVICE_PERMISSIONS, Permission
 from incidentfox.kernel.errors import Forbidden, NotFound, Unauthenticated
-from incidentfox.kernel.ids import new_id
+from incidentfox.kernel.identity import ALGORITHMS, TOKEN_LIFETIME_S
 
-TOKEN_LIFETIME_S = 60
 _LEEWAY_S = 5
-_ALGORITHMS = ["Ed25519"]  # RFC 9864: EdDSA with its curve named
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
@@ -59,38 +56,6 @@ class TokenAuthenticator(Protocol):
         ...
 
 
-class ServiceIdentity:
-    """Signs this service's own tokens; used by the clients."""
-
-    def __init__(self, name: str, private_jwk: Mapping[str, Any]) -> None:
-        self.name = name
-        self._key = OKPKey.import_key(dict(private_jwk))
-
-    def token(
-        self,
-        audience: str,
-        permissions: frozenset[Permission],
-        org_id: str | None,
-        team_node_id: str | None = None,
-    ) -> str:
-        """A token for one call to `audience`, for one tenant."""
-        now = int(time.time())
-        claims = {
-            "iss": self.name,
-            "sub": f"service:{self.name}",
-            "aud": audience,
-            "iat": now,
-            "exp": now + TOKEN_LIFETIME_S,
-            "jti": new_id("jti"),
-            "scope": " ".join(sorted(permissions)),
-        }
-        if org_id is not None:
-            claims["org"] = org_id
-        if team_node_id is not None:
-            claims["team"] = team_node_id
-        return jwt.encode({"alg": "Ed25519", "kid": self.name}, claims, self._key, algorithms=_ALGORITHMS)
-
-
 class Authenticator:
     """Turns the Authorization header of a request into a Principal. One per service, kept on `app.state`."""
 
@@ -121,7 +86,7 @@ class Authenticator:
 
     def _service_principal(self, credential: str) -> Principal:
         try:
-            token = jwt.decode(credential, self._key_of, algorithms=_ALGORITHMS)
+            token = jwt.decode(credential, self._key_of, algorithms=ALGORITHMS)
             self._rules.validate(token.claims)
         except (JoseError, ValueError, KeyError) as error:
             raise Unauthenticated("This service token is not valid here.", code="invalid_service_token") from error

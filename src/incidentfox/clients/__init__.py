@@ -1,0 +1,1 @@
+"""The one typed client of each service. FLOOR 3: everybody who talks to a service does it through these."""

@@ -1,0 +1,325 @@
+"""The client of the Config Service: routing, configuration, tokens, audit, runs, timeline, effects.
+
+Methods without `internal` in their section are for people's tokens and the platform's key; those of the internal
+section need a service identity, and act for the tenant that is passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from incidentfox.clients.transport import Call, Credential, ServiceCredential, TokenCredential, Transport, segment
+from incidentfox.contracts.audit import AppendAuditEvent, AuditEvent
+from incidentfox.contracts.configuration import (
+    ConfigurationVersion,
+    EffectiveConfiguration,
+    PutSecret,
+    ResolvedSecrets,
+    ResolveSecrets,
+    SecretSummary,
+)
+from incidentfox.contracts.events import AppendRunEvents, RunEvent
+from incidentfox.contracts.page import Page
+from incidentfox.contracts.permissions import Permission
+from incidentfox.contracts.recordings import Recording, RecordingContent, UploadRecording
+from incidentfox.contracts.routing import Route, RoutingLookup
+from incidentfox.contracts.runs import CreateRun, FinishRun, IntendEffect, Run, RunEffect, SettleEffect, StartedRun
+from incidentfox.contracts.tokens import (
+    Caller,
+    CreatedToken,
+    CreateToken,
+    ExchangeSignInCode,
+    Introspect,
+    SignInCode,
+    Token,
+)
+from incidentfox.contracts.tree import CreateNode, CreateOrganisation, Node
+from incidentfox.kernel.tenant import Tenant
+
+AUDIENCE = "config-service"
+
+
+class ConfigServiceClient:
+    """Every call of the Config Service. `credential` None: only the public calls."""
+
+    def __init__(self, base_url: str, credential: Credential | None, *, attempts: int = 3) -> None:
+        self._transport = Transport(AUDIENCE, base_url, credential, attempts=attempts)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._transport.close()
+
+    async def ready(self) -> None:
+        """Raises Unavailable unless the service and its database answer."""
+        await self._transport.json(Call("GET", "/readyz", Permission.PUBLIC))
+
+    # -- sign-in ---------------------------------------------------------------------------------------------------
+
+    async def me(self) -> Caller:
+        """Who this credential is."""
+        return await self._transport.model(Call("GET", "/api/v1/me", Permission.SELF), Caller)
+
+    async def create_sign_in_code(self) -> SignInCode:
+        """A single-use code that signs a browser in with this credential's rights."""
+        call = Call("POST", "/api/v1/sign-in-codes", Permission.SELF, repeatable=False)
+        return await self._transport.model(call, SignInCode)
+
+    async def exchange_sign_in_code(self, code: str) -> CreatedToken:
+        """A session token for the code; Gone when it was used or is too old. Public."""
+        call = Call(
+            "POST",
+            "/api/v1/sign-in-codes/exchange",
+            Permission.PUBLIC,
+            body=ExchangeSignInCode(code=code),
+            repeatable=False,
+        )
+        return await self._transport.model(call, CreatedToken)
+
+    async def sign_out(self) -> None:
+        """Revokes the token of this credential."""
+        await self._transport.json(Call("DELETE", "/api/v1/me/token", Permission.SELF))
+
+    # -- tree and configuration ------------------------------------------------------------------------------------
+
+    async def create_organisation(self, request: CreateOrganisation) -> Node:
+        """Creates an organisation; Conflict when the id is taken."""
+        tenant = Tenant(request.org_id)
+        call = Call("POST", "/api/v1/orgs", Permission.ORGS_CREATE, tenant, request, repeatable=False)
+        return await self._transport.model(call, Node)
+
+    async def create_node(self, org_id: str, request: CreateNode) -> Node:
+        """Creates a unit or team; Conflict when the id is taken in the organisation."""
+        call = self._org_call("POST", org_id, "/nodes", Permission.NODES_WRITE, request, repeatable=False)
+        return await self._transport.model(call, Node)
+
+    async def nodes(self, org_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Node]:
+        """The nodes that the caller may see."""
+        call = self._org_call("GET", org_id, "/nodes", Permission.NODES_READ, query={"cursor": cursor, "limit": limit})
+        return await self._transport.model(call, Page[Node])
+
+    async def node(self, org_id: str, node_id: str) -> Node:
+        """One node."""
+        call = self._org_call("GET", org_id, f"/nodes/{segment(node_id)}", Permission.NODES_READ)
+        return await self._transport.model(call, Node)
+
+    async def configuration(self, org_id: str, node_id: str) -> ConfigurationVersion:
+        """The node's own document, current version."""
+        path = f"/nodes/{segment(node_id)}/configuration"
+        return await self._transport.model(
+            self._org_call("GET", org_id, path, Permission.CONFIG_READ), ConfigurationVersion
+        )
+
+    async def put_configuration(
+        self, org_id: str, node_id: str, document: dict[str, Any], *, if_match: int | None = None
+    ) -> ConfigurationVersion:
+        """Replaces the node's own document. `if_match` is the version that the writer has seen."""
+        return await self._write_configuration("PUT", org_id, node_id, document, if_match)
+
+    async def patch_configuration(
+        self, org_id: str, node_id: str, patch: dict[str, Any], *, if_match: int | None = None
+    ) -> ConfigurationVersion:
+        """Merges a patch (RFC 7396) into the node's own document."""
+        return await self._write_configuration("PATCH", org_id, node_id, patch, if_match)
+
+    async def effective(self, org_id: str, team_node_id: str) -> EffectiveConfiguration:
+        """The team's effective configuration."""
+        path = f"/nodes/{segment(team_node_id)}/effective"
+        return await self._transport.model(
+            self._org_call("GET", org_id, path, Permission.CONFIG_READ), EffectiveConfiguration
+        )
+
+    async def put_secret(self, org_id: str, node_id: str, name: str, value: str) -> SecretSummary:
+        """Writes a secret of a node; teams below may refer to it."""
+        path = f"/nodes/{segment(node_id)}/secrets/{segment(name)}"
+        call = self._org_call("PUT", org_id, path, Permission.SECRETS_WRITE, PutSecret(value=value))
+        return await self._transport.model(call, SecretSummary)
+
+    async def secrets(self, org_id: str, node_id: str) -> Page[SecretSummary]:
+        """The node's secrets, without their values."""
+        call = self._org_call("GET", org_id, f"/nodes/{segment(node_id)}/secrets", Permission.CONFIG_READ)
+        return await self._transport.model(call, Page[SecretSummary])
+
+    # -- tokens, audit, recordings ---------------------------------------------------------------------------------
+
+    async def create_token(self, org_id: str, request: CreateToken) -> CreatedToken:
+        """A new token; its secret is in this answer and nowhere else."""
+        call = self._org_call("POST", org_id, "/tokens", Permission.TOKENS_WRITE, request, repeatable=False)
+        return await self._transport.model(call, CreatedToken)
+
+    async def tokens(self, org_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Token]:
+        """The organisation's tokens, without their secrets."""
+        query = {"cursor": cursor, "limit": limit}
+        call = self._org_call("GET", org_id, "/tokens", Permission.TOKENS_READ, query=query)
+        return await self._transport.model(call, Page[Token])
+
+    async def revoke_token(self, org_id: str, token_id: str) -> Token:
+        """Revokes a token."""
+        call = self._org_call("DELETE", org_id, f"/tokens/{segment(token_id)}", Permission.TOKENS_WRITE)
+        return await self._transport.model(call, Token)
+
+    async def audit_events(
+        self, org_id: str, *, action: str | None = None, cursor: str | None = None, limit: int = 100
+    ) -> Page[AuditEvent]:
+        """The organisation's audit events, newest first."""
+        query = {"action": action, "cursor": cursor, "limit": limit}
+        call = self._org_call("GET", org_id, "/audit-events", Permission.AUDIT_READ, query=query)
+        return await self._transport.model(call, Page[AuditEvent])
+
+    async def upload_recording(self, org_id: str, request: UploadRecording) -> Recording:
+        """Uploads a recording; the same content twice is one recording."""
+        call = self._org_call("POST", org_id, "/recordings", Permission.RUNS_WRITE, request)
+        return await self._transport.model(call, Recording)
+
+    async def who_would_get(self, org_id: str, request: RoutingLookup) -> Route:
+        """Dry run of the routing: which team would get an event with these identifiers, and why."""
+        call = self._org_call("POST", org_id, "/routing/lookup", Permission.ROUTING_LOOKUP, request)
+        return await self._transport.model(call, Route)
+
+    # -- runs ------------------------------------------------------------------------------------------------------
+
+    async def runs(
+        self,
+        org_id: str,
+        *,
+        team: str | None = None,
+        status: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[Run]:
+        """Runs, newest first."""
+        query = {"team_node_id": team, "status": status, "cursor": cursor, "limit": limit}
+        return await self._transport.model(
+            self._org_call("GET", org_id, "/runs", Permission.RUNS_READ, query=query), Page[Run]
+        )
+
+    async def run(self, org_id: str, run_id: str) -> Run:
+        """One run with its answer."""
+        call = self._org_call("GET", org_id, f"/runs/{segment(run_id)}", Permission.RUNS_READ)
+        return await self._transport.model(call, Run)
+
+    async def run_events(self, org_id: str, run_id: str, *, after: int = 0, limit: int = 200) -> Page[RunEvent]:
+        """The run's timeline after `seq` = `after`."""
+        path = f"/runs/{segment(run_id)}/events"
+        call = self._org_call("GET", org_id, path, Permission.RUNS_READ, query={"after": after, "limit": limit})
+        return await self._transport.model(call, Page[RunEvent])
+
+    async def run_effects(self, org_id: str, run_id: str) -> Page[RunEffect]:
+        """What the run posted where."""
+        call = self._org_call("GET", org_id, f"/runs/{segment(run_id)}/effects", Permission.RUNS_READ)
+        return await self._transport.model(call, Page[RunEffect])
+
+    @asynccontextmanager
+    async def stream_run_events(
+        self, org_id: str, run_id: str, *, after: int = 0
+    ) -> AsyncIterator[AsyncIterator[RunEvent]]:
+        """The timeline from `after` on, live; ends after `run.finished`."""
+        path = f"/runs/{segment(run_id)}/events"
+        headers = {"Last-Event-ID": str(after)}
+        call = self._org_call("GET", org_id, path, Permission.RUNS_READ, headers=headers)
+        async with self._transport.stream(call) as events:
+            yield (RunEvent.model_validate_json(data) async for _, _, data in events)
+
+    # -- internal: for services ------------------------------------------------------------------------------------
+
+    async def introspect(self, token: str) -> Caller:
+        """Who holds an opaque bearer token; NotFound when nobody does."""
+        body = Introspect(token=token)
+        call = Call("POST", "/api/v1/internal/tokens/introspect", Permission.TOKENS_INTROSPECT, body=body)
+        return await self._transport.model(call, Caller)
+
+    async def lookup_route(self, org_id: str, request: RoutingLookup) -> Route:
+        """Whose event is this? (decision 002)."""
+        path = "/api/v1/internal/routing/lookup"
+        call = Call("POST", path, Permission.ROUTING_LOOKUP, Tenant(org_id), request)
+        return await self._transport.model(call, Route)
+
+    async def append_audit_event(self, org_id: str, event: AppendAuditEvent) -> AuditEvent:
+        """Puts an event on record; idempotent on its `event_key`."""
+        call = Call("POST", "/api/v1/internal/audit-events", Permission.AUDIT_WRITE, Tenant(org_id), event)
+        return await self._transport.model(call, AuditEvent)
+
+    async def create_run(self, org_id: str, request: CreateRun) -> Run:
+        """Creates a run, or returns it when it exists."""
+        tenant = Tenant(org_id, request.team_node_id)
+        return await self._transport.model(
+            Call("POST", "/api/v1/internal/runs", Permission.RUNS_WRITE, tenant, request), Run
+        )
+
+    async def team_run(self, tenant: Tenant, run_id: str) -> Run:
+        """The run, for the agent that executes it."""
+        return await self._transport.model(self._run_call("GET", tenant, run_id, "", Permission.RUNS_READ), Run)
+
+    async def start_run(self, tenant: Tenant, run_id: str, started: StartedRun) -> Run:
+        """queued → running; a run that is running already stays so."""
+        call = self._run_call("POST", tenant, run_id, "/start", Permission.RUNS_WRITE, started)
+        return await self._transport.model(call, Run)
+
+    async def finish_run(self, tenant: Tenant, run_id: str, finished: FinishRun) -> Run:
+        """running → a final state; the same ending twice is one ending, another ending is Conflict."""
+        call = self._run_call("POST", tenant, run_id, "/finish", Permission.RUNS_WRITE, finished)
+        return await self._transport.model(call, Run)
+
+    async def append_run_events(self, tenant: Tenant, run_id: str, events: AppendRunEvents) -> Page[RunEvent]:
+        """Appends to the timeline in order; an event whose key is there already is returned, not repeated."""
+        call = self._run_call("POST", tenant, run_id, "/events", Permission.RUNS_WRITE, events)
+        return await self._transport.model(call, Page[RunEvent])
+
+    async def intend_effect(self, tenant: Tenant, run_id: str, intent: IntendEffect) -> RunEffect:
+        """Records the intent; returns the entry as it stands, which may be settled already."""
+        call = self._run_call("POST", tenant, run_id, "/effects", Permission.RUNS_WRITE, intent)
+        return await self._transport.model(call, RunEffect)
+
+    async def settle_effect(self, tenant: Tenant, run_id: str, key: str, settled: SettleEffect) -> RunEffect:
+        """Records how the effect ended."""
+        path = f"/effects/{segment(key)}/settle"
+        call = self._run_call("POST", tenant, run_id, path, Permission.RUNS_WRITE, settled)
+        return await self._transport.model(call, RunEffect)
+
+    async def team_effective(self, tenant: Tenant) -> EffectiveConfiguration:
+        """The effective configuration of `tenant.team_node_id`, for the orchestrator and the agent."""
+        path = f"/api/v1/internal/teams/{segment(tenant.team_node_id or '')}/effective"
+        return await self._transport.model(Call("GET", path, Permission.CONFIG_READ, tenant), EffectiveConfiguration)
+
+    async def resolve_secrets(self, tenant: Tenant, request: ResolveSecrets) -> ResolvedSecrets:
+        """The plain secrets that one run needs; on record."""
+        path = f"/api/v1/internal/teams/{segment(tenant.team_node_id or '')}/secrets/resolve"
+        return await self._transport.model(
+            Call("POST", path, Permission.SECRETS_RESOLVE, tenant, request), ResolvedSecrets
+        )
+
+    async def recording(self, tenant: Tenant, recording_id: str) -> RecordingContent:
+        """The files of a recording."""
+        path = f"/api/v1/internal/recordings/{segment(recording_id)}"
+        return await self._transport.model(Call("GET", path, Permission.RUNS_READ, tenant), RecordingContent)
+
+    # ---------------------------------------------------------------------------------------------------------------
+
+    async def _write_configuration(
+        self, method: str, org_id: str, node_id: str, document: dict[str, Any], if_match: int | None
+    ) -> ConfigurationVersion:
+        headers = {"If-Match": f'"{if_match}"'} if if_match is not None else None
+        call = self._org_call(
+            method,
+            org_id,
+            f"/nodes/{segment(node_id)}/configuration",
+            Permission.CONFIG_WRITE,
+            document,
+            headers=headers,
+            repeatable=False,
+        )
+        return await self._transport.model(call, ConfigurationVersion)
+
+    @staticmethod
+    def _org_call(method: str, org_id: str, path: str, permission: Permission, body: Any = None, **rest: Any) -> Call:
+        return Call(method, f"/api/v1/orgs/{segment(org_id)}{path}", permission, Tenant(org_id), body, **rest)
+
+    @staticmethod
+    def _run_call(
+        method: str, tenant: Tenant, run_id: str, path: str, permission: Permission, body: Any = None
+    ) -> Call:
+        return Call(method, f"/api/v1/internal/runs/{segment(run_id)}{path}", permission, tenant, body)
+
+
+__all__ = ["AUDIENCE", "ConfigServiceClient", "ServiceCredential", "TokenCredential"]

@@ -1,0 +1,222 @@
+"""What all clients share: credentials, correlation, retries, and problems turned back into the errors they were.
+
+A response of another service that is a problem becomes the same class of Failure here, so that "permanent or
+temporary?" survives the hop. Reads and writes with an idempotency key are retried on Temporary failures with
+back-off and jitter; other writes are not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
+
+import httpx2
+import stamina
+from pydantic import BaseModel, ValidationError
+
+from incidentfox.contracts.permissions import Permission
+from incidentfox.contracts.problem import Problem
+from incidentfox.kernel import errors
+from incidentfox.kernel.identity import ServiceIdentity
+from incidentfox.kernel.logging import CORRELATION_HEADER, correlation_id
+from incidentfox.kernel.telemetry import trace_headers
+from incidentfox.kernel.tenant import Tenant
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_TIMEOUT = httpx2.Timeout(10.0, connect=2.0)
+_ATTEMPTS = 3
+_BY_STATUS: Mapping[int, type[errors.Failure]] = {
+    kind.status: kind
+    for kind in (
+        errors.Invalid,
+        errors.Unauthenticated,
+        errors.Forbidden,
+        errors.NotFound,
+        errors.Conflict,
+        errors.Gone,
+        errors.PreconditionFailed,
+        errors.TooLarge,
+        errors.Unprocessable,
+        errors.RateLimited,
+        errors.Unavailable,
+        errors.Timeout,
+    )
+}
+
+
+class Credential(Protocol):
+    """Something that can authorise one call."""
+
+    def bearer(self, audience: str, permission: Permission, tenant: Tenant | None) -> str:
+        """The bearer token for a call to `audience`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ServiceCredential:
+    """A service's own identity: a fresh token for each call, with the one permission that it needs."""
+
+    identity: ServiceIdentity
+
+    def bearer(self, audience: str, permission: Permission, tenant: Tenant | None) -> str:
+        """A 60-second token for this call."""
+        org_id, team = (tenant.org_id, tenant.team_node_id) if tenant else (None, None)
+        return self.identity.token(audience, frozenset({permission}), org_id, team)
+
+
+@dataclass(frozen=True)
+class TokenCredential:
+    """A person's or outside system's bearer token."""
+
+    token: str
+
+    def bearer(self, audience: str, permission: Permission, tenant: Tenant | None) -> str:
+        """The token itself."""
+        return self.token
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: what is needed to make it and to make it again."""
+
+    method: str
+    path: str
+    permission: Permission
+    tenant: Tenant | None = None
+    body: BaseModel | dict[str, Any] | None = None
+    query: Mapping[str, str | int | None] | None = None
+    headers: Mapping[str, str] | None = None
+    repeatable: bool = True
+
+
+class Transport:
+    """A pooled connection to one service."""
+
+    def __init__(
+        self,
+        audience: str,
+        base_url: str,
+        credential: Credential | None,
+        *,
+        http: httpx2.AsyncClient | None = None,
+        attempts: int = _ATTEMPTS,
+    ) -> None:
+        self._audience = audience
+        self._credential = credential
+        self._http = http or httpx2.AsyncClient(base_url=base_url, timeout=_TIMEOUT)
+        self._attempts = attempts
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def json(self, call: Call) -> Any:
+        """Makes the call; the decoded body, or None where there is none. Raises the Failure that the service sent."""
+        response = await self.response(call)
+        return response.json() if response.content else None
+
+    async def model(self, call: Call, expect: type[Model]) -> Model:
+        """Makes the call and parses the body."""
+        return expect.model_validate_json((await self.response(call)).content)
+
+    async def response(self, call: Call) -> httpx2.Response:
+        """Makes the call, with retries where it may be repeated."""
+        attempts = self._attempts if call.repeatable else 1
+        async for attempt in stamina.retry_context(
+            on=errors.Temporary, attempts=attempts, wait_initial=0.1, wait_max=2.0, timeout=None
+        ):
+            with attempt:
+                return await self._once(call)
+        raise AssertionError("unreachable: retry_context either returns or raises")
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[tuple[str, str, str]]]:
+        """Opens a stream of server-sent events as (id, event, data). No retry: the caller resumes with the last id."""
+        request = self._request(call, {"Accept": "text/event-stream"})
+        request.extensions["timeout"] = httpx2.Timeout(10.0, read=None).as_dict()
+        try:
+            response = await self._http.send(request, stream=True)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+        try:
+            if response.is_error:
+                await response.aread()
+                raise failure_from(response)
+            yield _events(response)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+        finally:
+            await response.aclose()
+
+    async def _once(self, call: Call) -> httpx2.Response:
+        try:
+            response = await self._http.send(self._request(call, {}))
+        except httpx2.TimeoutException as error:
+            raise errors.Timeout(f"The {self._audience} did not answer in time.") from error
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            raise failure_from(response)
+        return response
+
+    def _request(self, call: Call, extra: Mapping[str, str]) -> httpx2.Request:
+        headers = {**trace_headers(), **extra, **(call.headers or {})}
+        if (current := correlation_id()) is not None:
+            headers[CORRELATION_HEADER] = current
+        if self._credential is not None:
+            headers["Authorization"] = f"Bearer {self._credential.bearer(self._audience, call.permission, call.tenant)}"
+        content: bytes | None = None
+        if call.body is not None:
+            headers.setdefault("Content-Type", "application/json")
+            content = _encode(call.body)
+        query = {key: value for key, value in (call.query or {}).items() if value is not None}
+        return self._http.build_request(call.method, call.path, params=query, headers=headers, content=content)
+
+    def _unreachable(self, error: httpx2.TransportError) -> errors.Unavailable:
+        return errors.Unavailable(f"The {self._audience} is not reachable ({type(error).__name__}).")
+
+
+def segment(value: str) -> str:
+    """One path segment, quoted: an id from outside cannot change the route."""
+    return quote(value, safe="")
+
+
+def failure_from(response: httpx2.Response) -> errors.Failure:
+    """The Failure that a service's problem+json stands for."""
+    try:
+        problem = Problem.model_validate_json(response.content)
+        detail, code, fields = problem.detail, problem.code, problem.errors
+    except ValidationError:
+        detail, code, fields = (
+            f"HTTP {response.status_code} without a problem body.",
+            f"http_{response.status_code}",
+            (),
+        )
+    fallback = errors.Temporary if response.status_code >= 500 else errors.Permanent
+    retry_after = response.headers.get("retry-after", "")
+    return _BY_STATUS.get(response.status_code, fallback)(
+        detail, code=code, errors=fields, retry_after_s=float(retry_after) if retry_after.isdigit() else None
+    )
+
+
+def _encode(body: BaseModel | dict[str, Any]) -> bytes:
+    if isinstance(body, BaseModel):
+        return body.model_dump_json(by_alias=True).encode()
+    return json.dumps(body).encode()
+
+
+async def _events(response: httpx2.Response) -> AsyncIterator[tuple[str, str, str]]:
+    fields: dict[str, str] = {}
+    async for line in response.aiter_lines():
+        if not line:
+            if "data" in fields:
+                yield fields.get("id", ""), fields.get("event", "message"), fields["data"]
+            fields = {}
+        elif not line.startswith(":"):
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
