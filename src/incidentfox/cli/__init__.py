@@ -1,0 +1,1 @@
+"""`incidentfox …`: one file per noun; speaks through the clients only."""

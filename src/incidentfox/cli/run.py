@@ -1,0 +1,80 @@
+"""`incidentfox run …`: investigations, their answers and their timelines."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from incidentfox.cli.answer import print_run
+from incidentfox.cli.output import Json, age, print_items
+from incidentfox.cli.session import Session, call
+from incidentfox.cli.timeline import describe
+from incidentfox.contracts.page import Page
+from incidentfox.contracts.runs import Run
+
+app = typer.Typer(help="Investigations: what was found, on what evidence, and where it was posted.")
+
+RunId = Annotated[str, typer.Argument(help="The run, e.g. run_01jd….")]
+
+
+@app.command("list")
+def list_runs(
+    team: Annotated[str | None, typer.Option(help="Only this team's runs.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only runs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+
+    async def fetch(session: Session) -> Page[Run]:
+        return await session.config_service.runs(session.org_id, team=team, status=status, limit=limit)
+
+    print_items(
+        call(fetch).items,
+        (
+            ("RUN", lambda run: run.run_id),
+            ("STATUS", lambda run: run.status),
+            ("TEAM", lambda run: run.team_node_id),
+            ("AGE", lambda run: age(run.created_at)),
+            ("ROOT CAUSE", _verdict),
+        ),
+        as_json=as_json,
+        empty="No runs yet. An incident that reaches a webhook endpoint starts one.",
+    )
+
+
+@app.command("show")
+def show_run(run_id: RunId, as_json: Json = False) -> None:
+    """Show a run with its answer."""
+
+    async def fetch(session: Session) -> Run:
+        return await session.config_service.run(session.org_id, run_id)
+
+    run = call(fetch)
+    if as_json:
+        print(run.model_dump_json(indent=2))
+    else:
+        print_run(run)
+
+
+@app.command("watch")
+def watch_run(run_id: RunId, as_json: Json = False) -> None:
+    """Follow a run's timeline from its beginning until it ends."""
+
+    async def follow(session: Session) -> None:
+        async with session.config_service.stream_run_events(session.org_id, run_id) as events:
+            async for event in events:
+                typer.echo(event.model_dump_json() if as_json else describe(event))
+
+    call(follow)
+
+
+def _verdict(run: Run) -> str:
+    if run.answer is None:
+        return run.error or "-"
+    if run.answer.root_cause is None:
+        return "not enough evidence"
+    cause = run.answer.root_cause
+    change = f" @ {cause.change[:10]}" if cause.change else ""
+    return f"{cause.service}{change} ({run.answer.confidence:.0%})"

@@ -1,0 +1,49 @@
+"""`incidentfox secret …`: values that configuration refers to by name and nobody can read back."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from incidentfox.cli.output import Json, age, print_items, print_object
+from incidentfox.cli.session import Session, call
+from incidentfox.contracts.configuration import SecretSummary
+from incidentfox.contracts.page import Page
+
+app = typer.Typer(help='Secrets of a node; configuration refers to them as {"$secret": "name"}.')
+
+NodeId = Annotated[str, typer.Argument(help="The node.")]
+
+
+@app.command("list")
+def list_secrets(node_id: NodeId, as_json: Json = False) -> None:
+    """List the secrets of a node, without their values."""
+
+    async def fetch(session: Session) -> Page[SecretSummary]:
+        return await session.config_service.secrets(session.org_id, node_id)
+
+    print_items(
+        call(fetch).items,
+        (
+            ("SECRET", lambda secret: secret.name),
+            ("KEY", lambda secret: secret.key_id),
+            ("UPDATED", lambda secret: age(secret.updated_at)),
+        ),
+        as_json=as_json,
+        empty="No secrets.",
+    )
+
+
+@app.command("set")
+def set_secret(
+    node_id: NodeId, name: Annotated[str, typer.Argument(help="The secret's name.")], as_json: Json = False
+) -> None:
+    """Write a secret. The value is read from the terminal or from standard input, never from the command line."""
+    value = typer.prompt("Value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().rstrip("\n")
+
+    async def write(session: Session) -> SecretSummary:
+        return await session.config_service.put_secret(session.org_id, node_id, name, value)
+
+    print_object(call(write), as_json=as_json)

@@ -1,0 +1,71 @@
+"""One command's connection to the services, and the one place where a failure becomes a message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from incidentfox.kernel.errors import Failure
+
+if TYPE_CHECKING:
+    from incidentfox.cli.settings import Profile
+    from incidentfox.clients.config_service import ConfigServiceClient
+    from incidentfox.clients.orchestrator import OrchestratorClient
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Session:
+    """The clients of one command, acting with the profile's token in the profile's organisation."""
+
+    profile: Profile
+    config_service: ConfigServiceClient
+    orchestrator: OrchestratorClient
+
+    @property
+    def org_id(self) -> str:
+        """The organisation that the command is about."""
+        return self.profile.org_id
+
+
+def call(command: Callable[[Session], Awaitable[Result]]) -> Result:
+    """Runs a command against the services; a Failure is printed with what to do next, and the exit code is 1."""
+    try:
+        return asyncio.run(_with_session(command))
+    except Failure as failure:
+        fail(failure)
+    raise AssertionError("unreachable: fail() exits")
+
+
+def fail(failure: Failure) -> None:
+    """Prints the failure and leaves."""
+    typer.secho(f"error: {failure.detail} [{failure.code}]", fg=typer.colors.RED, err=True)
+    for error in failure.errors:
+        typer.secho(f"  {error.pointer}: {error.message}", err=True)
+    raise typer.Exit(1)
+
+
+async def _with_session(command: Callable[[Session], Awaitable[Result]]) -> Result:
+    # Imported here so that `--help` does not pay for an HTTP stack that it never uses.
+    from incidentfox.cli.settings import CliSettings
+    from incidentfox.clients.config_service import ConfigServiceClient
+    from incidentfox.clients.orchestrator import OrchestratorClient
+    from incidentfox.clients.transport import TokenCredential
+
+    profile = CliSettings().profile()
+    credential = TokenCredential(profile.token)
+    session = Session(
+        profile,
+        ConfigServiceClient(profile.config_service_url, credential),
+        OrchestratorClient(profile.orchestrator_url, credential),
+    )
+    try:
+        return await command(session)
+    finally:
+        await session.config_service.close()
+        await session.orchestrator.close()
