@@ -1,0 +1,183 @@
+"""A real Postgres with two services' schemas, an engine to launch in this process, and worker processes to kill."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from incidentfox.kernel.durable import Engine, EngineSettings, migrate
+
+WORKER = Path(__file__).parent / "worker_program.py"
+DEADLINE_S = 20.0
+
+
+@dataclass
+class Database:
+    """The owner's address of a fresh database, and each service role's."""
+
+    owner_url: str
+    agent_url: str
+    orchestrator_url: str
+    agent_role: str
+    orchestrator_role: str
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A superuser's address: TEST_DATABASE_URL if set, else the embedded Postgres."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield url
+        return
+    from incidentfox.local.postgres import EmbeddedPostgres
+
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("durable") / "postgres", durable=False)
+    server.start()
+    try:
+        yield server.superuser_url()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def database(server_url: str) -> Iterator[Database]:
+    """A database of our own with the schemas `agent_dbos` and `orchestrator_dbos`, each for its own role."""
+    from sqlalchemy import make_url
+
+    suffix, password = secrets.token_hex(4), secrets.token_hex(8)
+    server = make_url(server_url)
+
+    def url(role: str | None = None) -> str:
+        own = server.set(database=f"durable_{suffix}")
+        chosen = own if role is None else own.set(username=role, password=password)
+        return chosen.render_as_string(hide_password=False)
+
+    agent, orchestrator = f"agent_{suffix}", f"orchestrator_{suffix}"
+
+    async def create() -> None:
+        connection = await asyncpg.connect(server_url)
+        await connection.execute(f"CREATE DATABASE durable_{suffix}")
+        for role in (agent, orchestrator):
+            await connection.execute(f"CREATE ROLE {role} LOGIN NOBYPASSRLS PASSWORD '{password}'")
+        await connection.close()
+        connection = await asyncpg.connect(url())
+        await connection.execute(
+            "CREATE TABLE ledger (id bigserial, workflow_id text, what text, pid int, at timestamptz DEFAULT now());"
+            "CREATE TABLE gates (name text); CREATE TABLE inside (partition text)"
+        )
+        await connection.close()
+
+    async def drop() -> None:
+        connection = await asyncpg.connect(server_url)
+        await connection.execute(f"DROP DATABASE durable_{suffix} WITH (FORCE)")
+        await connection.execute(f"DROP ROLE {agent}; DROP ROLE {orchestrator}")
+        await connection.close()
+
+    asyncio.run(create())
+    migrate(url(), "agent", agent)
+    migrate(url(), "orchestrator", orchestrator)
+    yield Database(url(), url(agent), url(orchestrator), agent, orchestrator)
+    asyncio.run(drop())
+
+
+@pytest.fixture
+async def owner(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """The owner's connection; everything that earlier tests left is gone."""
+    connection = await asyncpg.connect(database.owner_url)
+    for schema in ("agent_dbos", "orchestrator_dbos"):
+        await connection.execute(
+            f"TRUNCATE {schema}.workflow_status, {schema}.workflow_input, {schema}.workflow_output,"
+            f" {schema}.operation_outputs, {schema}.queues CASCADE"
+        )
+    await connection.execute("TRUNCATE ledger, gates, inside")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def settings(database: Database, owner: asyncpg.Connection) -> EngineSettings:
+    """Of an engine in this process, quick enough for a test."""
+    return EngineSettings(
+        service="agent", database_url=database.agent_url, poll_interval_s=0.02, sweep_interval_s=0.1, pool_size=4
+    )
+
+
+@asynccontextmanager
+async def _launched(engine: Engine) -> AsyncIterator[Engine]:
+    await engine.launch()
+    try:
+        yield engine
+    finally:
+        await engine.stop(grace_s=1.0)
+
+
+@pytest.fixture
+def launched() -> Callable[[Engine], Any]:
+    """`async with launched(engine):` launches it and stops it again."""
+    return _launched
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]:
+    """`await until(condition)`: asks an async condition until it answers with something true, which it returns."""
+
+    async def wait(condition: Callable[[], Awaitable[Any]]) -> Any:
+        async with asyncio.timeout(DEADLINE_S):
+            while not (answer := await condition()):
+                await asyncio.sleep(0.01)
+        return answer
+
+    return wait
+
+
+@dataclass
+class Workers:
+    """Starts worker processes; every one of them is gone when the test is over."""
+
+    database: Database
+    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    async def start(self, version: int = 1) -> asyncio.subprocess.Process:
+        """A worker that has taken up work."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(WORKER),
+            self.database.agent_url,
+            self.database.owner_url,
+            str(version),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self.processes.append(process)
+        assert process.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            assert (await process.stdout.readline()).strip() == b"ready"
+        return process
+
+    async def end(self, process: asyncio.subprocess.Process, how: signal.Signals) -> None:
+        """Sends a signal and waits for the process to be gone."""
+        process.send_signal(how)
+        async with asyncio.timeout(DEADLINE_S):
+            await process.wait()
+
+
+@pytest.fixture
+async def workers(database: Database, owner: asyncpg.Connection) -> AsyncIterator[Workers]:
+    made = Workers(database)
+    yield made
+    for process in made.processes:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
