@@ -70,9 +70,7 @@ def _judge(series: Series, fired_at: float) -> Anomaly | None:
         peak=float(baseline + sign * after.max()),
         gradual=_is_gradual(after),
     )
-    return (
-        replace(anomaly, score=round(score / 2, 3)) if anomaly.onset > fired_at + _LATE_SECONDS else anomaly
-    )
+    return replace(anomaly, score=round(score / 2, 3)) if anomaly.onset > fired_at + _LATE_SECONDS else anomaly
 
 
 def _level(head: Array, whole: Array) -> tuple[float, float]:

@@ -29,9 +29,7 @@ class ChangePoint:
     p_value: float
 
 
-def find_change_point(
-    times: Sequence[float], values: Sequence[float], *, alpha: float = 0.001
-) -> ChangePoint | None:
+def find_change_point(times: Sequence[float], values: Sequence[float], *, alpha: float = 0.001) -> ChangePoint | None:
     """Return the most likely single change of level, or None where the test does not reject at `alpha`.
 
     `times` ascend (Unix seconds) and match `values` in length (ValueError otherwise); samples that are not

@@ -1,9 +1,15 @@
-"""The fusion of all findings into one verdict."""
+"""One verdict from all findings: gated by kind of evidence, never by adding up ranks.
+
+Called by the tools' consumer, the offline model, on findings it reads out of a conversation; any kind may be
+missing. The gates, in order: a database session that holds others up names its application; an operational
+signature stands unless a change that could look the same explains the symptom better; a change stands if its
+diff explains the symptom; and where nothing deviates or nothing explains, the verdict says so.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from incidentfox.analysis.findings import (
     Anomaly,
@@ -12,23 +18,66 @@ from incidentfox.analysis.findings import (
     Diagnosis,
     LockFinding,
     LogFinding,
+    Moment,
     Suspect,
-    Symptom,
     TraceReport,
 )
-from incidentfox.analysis.signals import Alert, StatusNotice
+from incidentfox.analysis.localisation import blast_radius, callees, descendants, edges_from_logs
+from incidentfox.analysis.operational import OperationalCause, find_operational
+from incidentfox.analysis.quoting import (
+    anomaly_claim,
+    change_claims,
+    lock_claim,
+    log_claim,
+    notice_claim,
+    trace_claim,
+    without_repeats,
+)
+from incidentfox.analysis.remedies import kind_of, remedy_for
+from incidentfox.analysis.signals import Alert, Remediation, StatusNotice
+from incidentfox.analysis.symptoms import strong_anomalies, symptom_of, telling_logs
+
+__all__ = ["diagnose", "symptom_of"]
+
+CHANGE_EXPLAINS = 0.3
+CAUSE_STANDS = 0.45
+_HELD_SECONDS = 2.0
+_MAXIMUM_SUSPECTS = 6
 
 
-def symptom_of(
-    alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding], traces: TraceReport
-) -> Symptom:
-    """Return what a change must explain."""
-    services = dict.fromkeys([alert.service, *(a.service for a in anomalies), *(f.service for f in logs)])
-    onset = min([a.onset for a in anomalies if a.onset <= alert.fired_at], default=alert.fired_at)
-    words = re.findall(
-        r"[A-Za-z_]{4,}", " ".join([alert.metric, alert.summary, *(f.template for f in logs[:5])])
-    )
-    return Symptom(tuple(services), onset, tuple(dict.fromkeys(words)))
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """The findings of one alert, and what is derived from them once."""
+
+    alert: Alert
+    anomalies: Sequence[Anomaly]
+    logs: Sequence[LogFinding]
+    traces: TraceReport
+    changes: Sequence[ChangeFinding]
+    locks: Sequence[LockFinding]
+    notices: Sequence[StatusNotice]
+    strong: Sequence[Anomaly]
+    telling: Sequence[LogFinding]
+    onset: float
+
+    @property
+    def deviates(self) -> bool:
+        """Whether anything at all left its baseline."""
+        return bool(self.strong or self.telling or any(s.errors for s in self.traces.spans) or self.locks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the gates decided, before it is written out."""
+
+    service: str | None
+    change: ChangeFinding | None
+    kind: str
+    summary: str
+    remediation: Remediation | None
+    confidence: float
+    claims: list[Claim] = field(default_factory=list)
+    component: str | None = None
 
 
 def diagnose(
@@ -41,24 +90,236 @@ def diagnose(
     locks: Sequence[LockFinding] = (),
     notices: Sequence[StatusNotice] = (),
 ) -> Diagnosis:
-    """Return the verdict on one alert from whatever findings there are."""
-    best = changes[0] if changes else None
-    enough = best is not None and best.score >= 0.4
+    """Return the verdict on one alert from whatever findings there are; the same findings give the same
+    verdict.
+    """
+    case = _Case(
+        alert, anomalies, logs, traces, sorted(changes, key=lambda c: -c.score), locks, notices,
+        strong_anomalies(anomalies, alert.fired_at), telling_logs(logs),
+        symptom_of(alert, anomalies, logs, traces).onset,
+    )  # fmt: skip
+    causes = find_operational(alert, anomalies=anomalies, logs=logs, spans=traces.spans, notices=notices)
+    verdict = _decide(case, causes)
+    return _written(case, causes, verdict)
+
+
+def _decide(case: _Case, causes: Sequence[OperationalCause]) -> _Verdict:
+    if not case.deviates and not causes:
+        return _nothing(case, "Nothing left its baseline: no metric, log line or trace deviates around the alert.")
+    held = _held_transaction(case)
+    if held is not None:
+        return held
+    change = case.changes[0] if case.changes else None
+    cause = causes[0] if causes else None
+    if cause is not None and cause.score >= CAUSE_STANDS and not _outdone(cause, change):
+        return _operational(case, cause, change)
+    if change is not None and change.score >= CHANGE_EXPLAINS:
+        return _changed(case, change, cause)
+    return _nothing(case, "Something deviates, but no change and no operational signature explains it.")
+
+
+def _outdone(cause: OperationalCause, change: ChangeFinding | None) -> bool:
+    """Whether a change explains the symptom better than the operational cause.
+
+    Only a change that could look the same (its families are among the cause's rivals) competes at par; any
+    other must be clearly stronger, because a recent change is always there and the signature is not.
+    """
+    if change is None or change.score < CHANGE_EXPLAINS:
+        return False
+    rival = bool(cause.rivals.intersection(change.families))
+    return change.score > cause.score * (0.7 if rival else 1.0)
+
+
+def _held_transaction(case: _Case) -> _Verdict | None:
+    """The database's own word on who blocks whom outranks every inference."""
+    heads = [lock for lock in case.locks if lock.waiting > 0 and lock.transaction_age_s >= _HELD_SECONDS]
+    if not heads:
+        return None
+    lock = max(heads, key=lambda found: (found.waiting, found.transaction_age_s))
+    service = _service_of(lock.application, _known_services(case)) or lock.application
+    own = [c for c in case.changes if service in c.deployed_to and c.deployed_at is not None and c.score >= 0.02]
+    change = max(own, key=lambda c: (_concerns_locks(c) * c.score, c.score), default=None)
+    runner_up = max((c.score for c in own if c is not change), default=0.0)
+    idle = "idle in transaction" in lock.state
+    what = "leaves a transaction open" if idle else "holds locks in a long transaction"
+    confidence = 0.6 if change is None else 0.7 + 0.2 * _margin(change.score, runner_up)
+    claims = [lock_claim(lock), *[log_claim(f) for f in case.telling[:2]]]
+    because = ""
+    if change is not None:
+        claims += change_claims(change)
+        because = f", since {change.ref[:12]} ({change.title})"
+    return _Verdict(
+        service=service,
+        change=change,
+        kind="transaction held open" if idle else "lock contention",
+        summary=f"{service} {what} and holds up {', '.join(lock.victims)}{because}.",
+        remediation=remedy_for(change, ()) if change is not None else "rollback",
+        confidence=min(0.9, confidence),
+        claims=claims,
+    )
+
+
+def _concerns_locks(change: ChangeFinding) -> float:
+    return 1.5 if {"lock", "pool"}.intersection(change.families) else 1.0
+
+
+def _known_services(case: _Case) -> list[str]:
+    known = [case.alert.service, *(a.service for a in case.anomalies), *(f.service for f in case.logs)]
+    known += [s.service for s in case.traces.spans]
+    known += [service for c in case.changes for service in c.deployed_to]
+    return list(dict.fromkeys(known))
+
+
+def _service_of(application: str, services: Sequence[str]) -> str | None:
+    """The known service that a database application name belongs to: equal, or contained as a whole word."""
+    name = application.lower().replace("_", "-")
+    for service in services:
+        if name == service.lower().replace("_", "-"):
+            return service
+    inside = [
+        s
+        for s in services
+        if s and f"-{s.lower().replace('_', '-')}-" in f"-{name}-".replace(":", "-").replace("/", "-")
+    ]
+    return max(inside, key=len, default=None)
+
+
+def _operational(case: _Case, cause: OperationalCause, change: ChangeFinding | None) -> _Verdict:
+    rival = change.score if change is not None else 0.0
+    kinds = sum(map(bool, (cause.logs, cause.anomalies, cause.notices)))
+    confidence = min(0.93, cause.score * (0.8 + 0.07 * kinds)) - 0.3 * max(0.0, rival - 0.2)
+    claims = [log_claim(f) for f in cause.logs] + [anomaly_claim(a) for a in cause.anomalies]
+    claims += [notice_claim(n) for n in cause.notices]
+    claims += [log_claim(f) for f in case.telling[:2]] + [anomaly_claim(a) for a in _own_anomalies(case)[:2]]
+    found = f" at {cause.component}" if cause.component else ""
+    return _Verdict(
+        service=cause.component or cause.service,
+        change=None,
+        kind=cause.kind,
+        summary=f"{cause.service}: {cause.words}{found}. No change explains it.",
+        remediation=cause.remediation,
+        confidence=max(0.3, confidence),
+        claims=claims,
+        component=cause.component,
+    )
+
+
+def _changed(case: _Case, change: ChangeFinding, cause: OperationalCause | None) -> _Verdict:
+    second = max((c.score for c in case.changes if c is not change), default=0.0)
+    rival = max(second, cause.score * 0.5 if cause is not None else 0.0)
+    kinds = sum(map(bool, (case.strong, case.telling, case.traces.deepest_failing)))
+    support = 0.55 + 0.15 * kinds
+    confidence = change.score * (0.55 + 0.45 * _margin(change.score, rival)) * support
+    service = _home(case, change)
+    reason = change.reasons[0] if change.reasons else change.title
+    claims = change_claims(change) + [log_claim(f) for f in case.telling[:2]]
+    claims += [anomaly_claim(a) for a in _own_anomalies(case)[:3]]
+    traced = trace_claim(case.traces)
+    return _Verdict(
+        service=service,
+        change=change,
+        kind=kind_of(change),
+        summary=f"{change.title} ({change.ref[:12]}) {reason} and broke {case.alert.service}.",
+        remediation=remedy_for(change, case.telling),
+        confidence=min(0.95, confidence),
+        claims=[*claims, *([traced] if traced else [])],
+    )
+
+
+def _margin(best: float, second: float) -> float:
+    """How clearly the first is ahead, 0..1."""
+    return max(0.0, (best - second) / best) if best > 0 else 0.0
+
+
+def _home(case: _Case, change: ChangeFinding) -> str:
+    """The service that runs the change: the paged one where it is among them, else the first."""
+    if case.alert.service in change.deployed_to or not change.deployed_to:
+        return case.alert.service
+    return change.deployed_to[0]
+
+
+def _own_anomalies(case: _Case) -> list[Anomaly]:
+    """The strongest departures, those of the paged service first."""
+    return sorted(case.strong, key=lambda a: (a.service != case.alert.service, -a.score))
+
+
+def _nothing(case: _Case, why: str) -> _Verdict:
+    claims = [anomaly_claim(a) for a in _own_anomalies(case)[:2]] + [log_claim(f) for f in case.telling[:2]]
+    best = case.changes[0].score if case.changes else 0.0
+    return _Verdict(None, None, "unknown", f"Not enough evidence. {why}", None, min(0.25, 0.05 + best), claims)
+
+
+def _written(case: _Case, causes: Sequence[OperationalCause], verdict: _Verdict) -> Diagnosis:
+    first = _first_failing(case)
+    enough = verdict.kind != "unknown"
     return Diagnosis(
         enough_evidence=enough,
-        service=alert.service,
-        change=best.ref if best and enough else None,
-        kind="bad-deploy" if enough else "unknown",
-        summary=best.title if best and enough else "Not enough evidence.",
-        first_failing_service=alert.service,
-        suspects=tuple(
-            Suspect(c.deployed_to[0] if c.deployed_to else alert.service, c.ref, c.score, c.title)
-            for c in changes[:5]
-        ),
-        blast_radius=tuple(sorted({a.service for a in anomalies} - {alert.service})),
-        remediation="rollback" if enough else None,
-        confidence=best.score if best and enough else 0.2,
-        claims=(Claim(f"Commit {best.ref} was deployed before the onset.", "changes", best.ref),)
-        if best and enough
-        else (),
+        service=verdict.service,
+        change=verdict.change.ref if verdict.change else None,
+        kind=verdict.kind,
+        summary=verdict.summary,
+        first_failing_service=first if case.deviates else None,
+        suspects=_suspects(case, causes, verdict),
+        blast_radius=_radius(case, first, verdict),
+        remediation=verdict.remediation,
+        confidence=round(max(0.0, min(0.95, verdict.confidence)), 3),
+        claims=without_repeats(verdict.claims),
+        timeline=_timeline(case, verdict),
     )
+
+
+def _first_failing(case: _Case) -> str:
+    """The paged service, unless the traces end in a service that it calls and that fails on its own
+    account.
+    """
+    deepest, paged = case.traces.deepest_failing, case.alert.service
+    if deepest is None or deepest == paged:
+        return paged
+    below = descendants(callees(case.traces.edges), paged)
+    unwell = any(a.service == deepest for a in case.strong) or any(f.service == deepest for f in case.telling)
+    return deepest if deepest in below and unwell else paged
+
+
+def _radius(case: _Case, first: str, verdict: _Verdict) -> tuple[str, ...]:
+    symptomatic = {a.service for a in case.strong} | {f.service for f in case.telling if f.after >= 3}
+    symptomatic |= {s.service for s in case.traces.spans if s.errors and s.errors == s.calls}
+    symptomatic |= {
+        victim for lock in case.locks for v in lock.victims if (victim := _service_of(v, _known_services(case)))
+    }
+    edges = [*case.traces.edges, *edges_from_logs(case.telling, symptomatic | {first})]
+    return tuple(s for s in blast_radius(edges, symptomatic, first) if s != verdict.component)
+
+
+def _suspects(case: _Case, causes: Sequence[OperationalCause], verdict: _Verdict) -> tuple[Suspect, ...]:
+    suspects = [
+        Suspect(_home(case, c), c.ref, round(min(1.0, c.score), 3), "; ".join(c.reasons[:3]))
+        for c in case.changes[:4]
+        if c.score > 0.02
+    ]
+    suspects += [Suspect(c.component or c.service, None, c.score, f"{c.kind}: {c.words}") for c in causes[:3]]
+    suspects.sort(key=lambda s: -s.score)
+    if verdict.kind != "unknown" and verdict.service is not None:
+        ref = verdict.change.ref if verdict.change else None
+        chosen = next((s for s in suspects if s.change == ref), None)
+        score = max(verdict.confidence, chosen.score if chosen else 0.0)
+        top = Suspect(verdict.service, ref, round(min(1.0, score), 3), chosen.reason if chosen else verdict.summary)
+        suspects = [top, *(s for s in suspects if s is not chosen)]
+    return tuple(suspects[:_MAXIMUM_SUSPECTS])
+
+
+def _timeline(case: _Case, verdict: _Verdict) -> tuple[Moment, ...]:
+    moments = [Moment(case.alert.fired_at, f"{case.alert.service} paged: {case.alert.metric}")]
+    moments += [Moment(a.onset, f"{a.metric} of {a.service} left its baseline") for a in _own_anomalies(case)[:4]]
+    moments += [
+        Moment(f.first_seen, f"{f.service} first logged: {f.template[:100]}")
+        for f in case.telling[:3]
+        if f.first_seen is not None and f.before == 0
+    ]
+    change = verdict.change
+    if change is not None and change.deployed_at is not None:
+        verb = "switched for" if change.kind == "flag" else "went live in"
+        moments.append(
+            Moment(change.deployed_at, f"{change.ref[:12]} {verb} {', '.join(change.deployed_to) or 'production'}")
+        )
+    moments += [Moment(n.time, f"{n.component}: {n.status}") for n in case.notices[:2]]
+    return tuple(sorted(moments, key=lambda m: m.time))

@@ -29,8 +29,9 @@ class Anomaly:
 
 @dataclass(frozen=True, slots=True)
 class LogFinding:
-    """A log template that is new or surged. `before` and `after` count records on either side of the
-    onset.
+    """A log template that is new or surged. `before` and `after` count records on either side of the onset.
+
+    `distinct` counts the different messages seen under the template (0 where only a count is known).
     """
 
     service: str
@@ -41,6 +42,7 @@ class LogFinding:
     first_seen: float | None
     score: float
     example: str
+    distinct: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ class ChangeFinding:
     """One commit or flag judged against the symptom. `reasons` say in words what speaks for and against it.
 
     `score` is 0..1 (how well the change explains the symptom); `effect` names what its diff does
-    (`diffs.Effect.kind`, empty where unknown).
+    (`Effect.kind`, empty where unknown) and `families` the kinds of trouble that it can cause; `flag` is the
+    feature flag that woke a commit deployed earlier.
     """
 
     kind: Literal["commit", "flag"]
@@ -115,7 +118,9 @@ class ChangeFinding:
     reasons: tuple[str, ...] = ()
     excerpt: str = ""
     effect: str = ""
+    families: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    flag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from incidentfox.analysis.findings import Anomaly, Edge, LogFinding
 
 
-def deepest_anomalous(
-    edges: Iterable[Edge], anomalies: Sequence[Anomaly], *, entry: str | None = None
-) -> str | None:
+def deepest_anomalous(edges: Iterable[Edge], anomalies: Sequence[Anomaly], *, entry: str | None = None) -> str | None:
     """Return the anomalous service furthest down the calls (from `entry` where given), or None without
     anomalies.
 
@@ -29,7 +27,7 @@ def deepest_anomalous(
     reachable = descendants(calls, entry) | {entry} if entry is not None else set(strength)
     candidates = [s for s in strength if s in reachable] or list(strength)
     leaves = [s for s in candidates if not any(d in strength for d in descendants(calls, s))] or candidates
-    return max(leaves, key=lambda s: (strength[s], s), default=None)
+    return max(leaves, key=lambda s: strength[s], default=None)
 
 
 def blast_radius(edges: Iterable[Edge], symptomatic: Collection[str], origin: str) -> tuple[str, ...]:

@@ -113,6 +113,8 @@ class _Tally:
     last_seen: float | None = None
     severities: Counter[str] = field(default_factory=Counter)
     example: str = ""
+    messages: set[str] = field(default_factory=set)
+    normalised: bool = False
 
 
 def find_log_patterns(
@@ -140,6 +142,7 @@ def _count(records: Sequence[LogRecord], onset: float) -> list[_Tally]:
     for record, group in placed:
         tally = tallies.setdefault((record.service, id(group)), _Tally(group.template, record.service))
         tally.severities[record.severity.upper()] += 1
+        tally.messages.add(record.message)
         if record.time < onset:
             tally.before += 1
         else:
@@ -175,14 +178,14 @@ def _apply_patterns(tallies: list[_Tally], patterns: Sequence[LogPattern]) -> No
         if not matches:
             severity = _SENTIMENT_SEVERITY.get(pattern.sentiment.lower(), "INFO")
             tally = _Tally(
-                pattern.signature, pattern.service, before, pattern.count, example=pattern.signature
+                pattern.signature, pattern.service, before, pattern.count, example=pattern.signature, normalised=True
             )
             tally.severities[severity] += 1
             tallies.append(tally)
             continue
         best = max(matches, key=lambda t: (_overlap(words, _words(t.template)), t.after))
         if pattern.delta is not None:
-            best.before, best.after = before, max(pattern.count, best.after)
+            best.before, best.after, best.normalised = before, max(pattern.count, best.after), True
 
 
 def _words(text: str) -> frozenset[str]:
@@ -204,7 +207,8 @@ def _observed_share(records: Iterable[LogRecord], onset: float) -> float:
 
 def _finding(tally: _Tally, before_share: float) -> LogFinding | None:
     severity = _worst(tally.severities)
-    expected = tally.before / before_share
+    # A backend's own delta already compares like with like; raw counts do not.
+    expected = tally.before / (1.0 if tally.normalised else before_share)
     growth = math.log2((tally.after + 0.5) / (expected + 0.5))
     if abs(growth) < 1.0 or max(tally.before, tally.after) < 1:
         return None
@@ -223,13 +227,12 @@ def _finding(tally: _Tally, before_share: float) -> LogFinding | None:
         first_seen=tally.first_seen,
         score=round(weight * size, 4),
         example=tally.example,
+        distinct=len(tally.messages),
     )
 
 
 def _worst(severities: Counter[str]) -> str:
-    return max(
-        severities, key=lambda s: (_SEVERITY_WEIGHT.get(_level_name(s), 0.3), severities[s]), default="INFO"
-    )
+    return max(severities, key=lambda s: (_SEVERITY_WEIGHT.get(_level_name(s), 0.3), severities[s]), default="INFO")
 
 
 def _level_name(severity: str) -> str:

@@ -170,16 +170,22 @@ def _deepest_failing(nodes: Sequence[_Node]) -> str | None:
         failed = node.span.status.upper() == "ERROR"
         if not failed or (node.parent is not None and node.parent.span.status.upper() == "ERROR"):
             continue
-        votes[_culprit(node, usual).span.service] += 1.0
-    return max(votes, key=lambda s: (votes[s], s), default=None)
+        culprit, depth = _culprit(node, usual)
+        # A long failing path says more about where it ends than a lone failing span says of itself.
+        votes[culprit.span.service] += 1.0 + 0.5 * depth + (0.25 if culprit.span.error else 0.0)
+    return max(votes, key=lambda s: votes[s], default=None)
 
 
-def _culprit(node: _Node, usual: Mapping[tuple[str, str], float]) -> _Node:
-    """Follow a failing span down to the last node that fails for a reason of its own."""
+def _culprit(node: _Node, usual: Mapping[tuple[str, str], float]) -> tuple[_Node, int]:
+    """Follow a failing span down to the last node that fails for a reason of its own; also how deep it
+    lies.
+    """
+    depth = 0
     while True:
         below = [c for c in node.children if _is_at_fault(c, usual)]
         if not below:
-            return node
+            return node, depth
+        depth += 1
         node = max(below, key=lambda c: (c.span.status.upper() == "ERROR", c.span.duration_ms))
 
 
