@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from incidentfox.analysis.diffs import classify_file
 from incidentfox.analysis.effect_pairs import Effect
 from incidentfox.analysis.effects import effects_of
-from incidentfox.analysis.diffs import classify_file
 from incidentfox.analysis.findings import ChangeFinding, Symptom
 from incidentfox.analysis.reach import SLACK_S, Reach, reach_of
 from incidentfox.analysis.signals import Changes, Commit, FlagChange
-from incidentfox.analysis.vocabulary import IDENTIFIER, families_in, is_compound, telling_words, words_of
+from incidentfox.analysis.vocabulary import families_in, is_compound, telling_words, words_of
 
 _EXCERPT_LENGTH = 200
 _FLAG_PROMPT_S = 600.0

@@ -40,6 +40,7 @@ from incidentfox.analysis.symptoms import strong_anomalies, symptom_of, telling_
 __all__ = ["diagnose", "symptom_of"]
 
 CHANGE_EXPLAINS = 0.3
+ONLY_SUSPECT = 0.2
 CAUSE_STANDS = 0.45
 _HELD_SECONDS = 2.0
 _MAXIMUM_SUSPECTS = 6
@@ -113,7 +114,7 @@ def _decide(case: _Case, causes: Sequence[OperationalCause]) -> _Verdict:
     cause = causes[0] if causes else None
     if cause is not None and cause.score >= CAUSE_STANDS and not _outdone(cause, change):
         return _operational(case, cause, change)
-    if change is not None and change.score >= CHANGE_EXPLAINS:
+    if change is not None and (change.score >= CHANGE_EXPLAINS or _alone(case, change)):
         return _changed(case, change, cause)
     return _nothing(case, "Something deviates, but no change and no operational signature explains it.")
 
@@ -127,7 +128,13 @@ def _outdone(cause: OperationalCause, change: ChangeFinding | None) -> bool:
     if change is None or change.score < CHANGE_EXPLAINS:
         return False
     rival = bool(cause.rivals.intersection(change.families))
-    return change.score > cause.score * (0.7 if rival else 1.0)
+    return change.score > cause.score * (0.85 if rival else 1.0)
+
+
+def _alone(case: _Case, change: ChangeFinding) -> bool:
+    """Whether a weaker explanation is at least the only one: everything else explains less than half as much."""
+    second = max((c.score for c in case.changes if c is not change), default=0.0)
+    return change.score >= ONLY_SUSPECT and second <= change.score / 2 and bool(change.matched or change.families)
 
 
 def _held_transaction(case: _Case) -> _Verdict | None:
@@ -208,8 +215,8 @@ def _changed(case: _Case, change: ChangeFinding, cause: OperationalCause | None)
     second = max((c.score for c in case.changes if c is not change), default=0.0)
     rival = max(second, cause.score * 0.5 if cause is not None else 0.0)
     kinds = sum(map(bool, (case.strong, case.telling, case.traces.deepest_failing)))
-    support = 0.55 + 0.15 * kinds
-    confidence = change.score * (0.55 + 0.45 * _margin(change.score, rival)) * support
+    support = 0.85 + 0.05 * kinds
+    confidence = 0.92 * change.score**0.7 * (0.6 + 0.4 * _margin(change.score, rival)) * support
     service = _home(case, change)
     reason = change.reasons[0] if change.reasons else change.title
     claims = change_claims(change) + [log_claim(f) for f in case.telling[:2]]

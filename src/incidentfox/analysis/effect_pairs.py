@@ -67,7 +67,7 @@ _DIALS = (
     _dial("timeout deadline budget patience wait", 0.95, 0.45, "timeout"),
     _dial("ttl expiry expire expiration expires lifetime age lease", 0.9, 0.45, "cache query traffic"),
     _dial("retry retrie attempt", 0.45, 0.85, "retry rate traffic timeout"),
-    _dial("backoff jitter delay interval period poll sleep frequency every debounce cooldown", 0.75, 0.4, "retry rate cpu traffic"),
+    _dial("backoff jitter delay interval period poll sleep frequency debounce", 0.75, 0.4, "retry rate cpu traffic"),
     _dial("batch prefetch concurrency parallelism fanout chunk inflight flight", 0.5, 0.7, "memory queue rate timeout"),
     _dial("memory heap xmx cpu request resource", 0.95, 0.15, "memory cpu startup"),
     _dial("conn connection pool semaphore slot", 0.95, 0.25, "pool timeout"),
@@ -133,6 +133,9 @@ def _quantity_effect(hunk: Hunk, lines: tuple[str, str], values: tuple[Quantity,
     low, high = sorted((abs(before.value), abs(after.value)))
     ratio = high / low if low else math.inf
     down = after.value < before.value
+    if ratio < 1.2 or _ADDRESS.search(new):
+        note = f"replaces {before.text} by {after.text}"
+        return _effect(hunk, old, new, "value-replaced", 0.65 if _ADDRESS.search(new) else 0.3, note)
     names = words_of(quantities_of(new)[0]) + words_of(old)
     dial = _find_dial(names) or _find_dial(words_of(hunk.header)) or _find_dial(words_of(" ".join(hunk.context[-3:])))
     base = (dial.down if down else dial.up) if dial else 0.45
@@ -171,6 +174,10 @@ def _name_of(line: str) -> str:
     return call.group(1) if call else match.group(1) if match else "a value"
 
 
+# A number that names something (a port, an address, an id) has no size: any other value is simply another one.
+_ADDRESS = re.compile(
+    r"\bports?\b|_port|://|[\w-]+\.[\w.-]+:\d|localhost|\d+\.\d+\.\d+\.\d+|\b\w*_?id\b", re.IGNORECASE
+)
 _SHORT_VARIABLES = re.compile(r"^(ctx|err|cancel|_|x|v|res|result|value)$")
 
 
@@ -213,6 +220,8 @@ def _token_effects(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Iter
         return [_effect(hunk, old, new, "contract-renamed", 0.75, f"renames {gone[0]} to {come[0]}")]
     if hunk.file_class == "config" and gone and come:
         return [_effect(hunk, old, new, "value-replaced", 0.6, f"replaces {gone[0]} by {come[0]}")]
+    if len(gone) == len(come) == 1 and before[0] == after[0] and re.search(r"[:=]", new) and gone[0][0].isalpha():
+        return [_effect(hunk, old, new, "value-replaced", 0.5, f"replaces {gone[0]} by {come[0]}")]
     if operators and len(gone) + len(come) <= 3:
         return [_effect(hunk, old, new, "logic-altered", 0.55, "changes a condition or a formula")]
     return []

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from incidentfox.analysis.diffs import Hunk, pair_lines, parse_diff
 from incidentfox.analysis.effect_pairs import CHATTER, Effect, pair_effects
-from incidentfox.analysis.vocabulary import code_families_in
+from incidentfox.analysis.vocabulary import code_families_in, word_set
 
 _HAZARD_CAP = {"inert": 0.01, "style": 0.03, "observability": 0.06}
 
@@ -46,9 +46,9 @@ _RELEASE = re.compile(
 )
 _CALL = re.compile(r"([A-Za-z_$][\w$]*)\s*(?:\[[\w.]+\])?\(")
 _STATEMENT_CALL = re.compile(r"^(?:await |defer |go |@|app\.|self\.|this\.)*[\w.$]+\(.*\)?\s*[;,{]?$|^@[\w.]+$")
-_KEYWORDS = frozenset(
-    "if for while switch return func function def catch except with match elif select range append make len print"
-    " new super require string int float str list dict set map".split()
+_KEYWORDS = word_set(
+    "if for while switch return func function def catch except with match elif select range "
+    "append make len print new super require string int float str list dict set map"
 )
 _SIGNIFICANT = re.compile(
     r"regist|close|release|commit|rollback|lock|cancel|subscri|dispose|flush|\back|init|setup|configure|valid|check|"
@@ -185,7 +185,8 @@ _ADDED: tuple[tuple[re.Pattern[str], str, float, frozenset[str], str], ...] = tu
          "threads memory race cpu", "starts background work"),
         (r"\bsleep\(|readfilesync|execsync|\.result\(\)|\.get\(\)\.block|run_until_complete|requests\.(get|post)\(",
          "blocking-call-added", 0.6, "timeout threads pool cpu", "blocks where it did not"),
-        (r"\[[\w.\]\[]+\]\s*=|\.append\(|\.push\(|append\(|\.put\(|\.add\(|\.store\(", "state-grows", 0.35,
+        (r"\w\.\w+\[[\w.]+\]\s*=[^=]", "state-grows", 0.55, "memory", "keeps every entry it ever saw"),
+        (r"\.append\(|\.push\(|append\(|\.put\(|\.add\(|\.store\(", "state-grows", 0.35,
          "memory", "keeps adding to a structure"),
         (r"\braise\b|\bthrow\b|panic\(|\brequired?\b|\bstrict\b|\.must\w*\(|\bassert\b|disallowunknown|reject|deny|forbid",
          "stricter", 0.5, "schema absent auth null startup", "refuses what it accepted before"),

@@ -7,12 +7,12 @@ goes live with the next deploy of any service that embeds it, under another comm
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from incidentfox.analysis.diffs import classify_file
 from incidentfox.analysis.signals import Commit, Deploy
-from incidentfox.analysis.vocabulary import words_of
+from incidentfox.analysis.vocabulary import word_set, words_of
 
 # What a feed dates later than the onset may still have come before it: metrics are sampled, clocks differ.
 SLACK_S = 30.0
@@ -21,7 +21,7 @@ _SHARED = re.compile(
     re.IGNORECASE,
 )
 _APPLIED_ALONE = frozenset({"config", "migration"})
-_GENERIC = frozenset("service svc services app api server cmd src main internal pkg lib db go config".split())
+_GENERIC = word_set("service svc services app api server cmd src main internal pkg lib db go config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,9 @@ def reach_of(
 def _own(own: Sequence[Deploy], suffering: tuple[str, ...], onset: float) -> Reach:
     before = [d for d in own if d.time <= onset + SLACK_S]
     if not before:
+        # Metrics are stamped by the minute: shortly after the first departed sample is still possible.
         late = min(d.time for d in own) - onset
-        weight = 0.12 if late <= 120.0 else 0.02
+        weight = 0.8 if late <= 60.0 else 0.2 if late <= 120.0 else 0.02
         return Reach(weight, _names(own), min(d.time for d in own), "was deployed after the onset")
     hit = [d for d in before if d.service in suffering]
     chosen = hit or before
@@ -128,11 +129,3 @@ def _bumps(carrier: Commit, commit: Commit) -> bool:
     }
     folders = {f for f in folders if "/" in f or len(f) > 4}
     return any(module == folder or module.endswith("/" + folder) for module in modules for folder in folders)
-
-
-def carriers_of(deploys: Sequence[Deploy]) -> Mapping[str, tuple[str, ...]]:
-    """The services each deployed commit went to."""
-    found: dict[str, list[str]] = {}
-    for deploy in deploys:
-        found.setdefault(deploy.sha, []).append(deploy.service)
-    return {sha: tuple(services) for sha, services in found.items()}

@@ -77,10 +77,12 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "rate": _family(
         r"rate.?limit|\b429\b|too many requests|quota|throttl|shed",
-        r"rate_?limit|quota|burst|throttl|\bqps|\brps|(?<![a-z])limiter|concurrency|max_?in_?flight|per_?second|token_?bucket",
+        r"rate_?limit|quota|burst|throttl|\bqps|\brps|(?<![a-z])limiter|concurrency|max_?in_?flight|"
+        r"per_?second|token_?bucket",
     ),
     "lock": _family(
-        r"\block\b|locks?_|lock (wait )?timeout|deadlock|idle in transaction|blocked|serializ(e|ation) (access|failure)"
+        r"\block\b|locks?_|lock (wait )?timeout|deadlock|idle in transaction|blocked|serializ(e|"
+        r"ation) (access|failure)"
         r"|contention|mutex|could not obtain lock",
         r"\block|mutex|transaction|\bbegin\b|\.begin|commit|rollback|for update|synchroni[sz]ed|\btx\b|autocommit"
         r"|isolation|atomic|savepoint",
@@ -109,7 +111,8 @@ FAMILIES: Mapping[str, Family] = {
     "connect": _family(
         r"connection refused|econnrefused|dial tcp|no route|unreachable|connection reset|econnreset|upstream connect"
         r"|bad gateway|\b50[23]\b|no healthy (upstream|endpoint)|broken pipe",
-        r"\bhost|\bport\b|addr|\burl|endpoint|listen|\bbind\b|network_?policy|egress|ingress|target_?port|selector|proxy",
+        r"\bhost|\bport\b|addr|\burl|endpoint|listen|\bbind\b|network_?policy|egress|ingress|target_?port|"
+        r"selector|proxy",
     ),
     "queue": _family(
         r"\blag\b|_lag|backlog|queue|consumer|rebalanc|\boffset|unacked|dead.?letter|oldest_?message|not acking",
@@ -120,24 +123,30 @@ FAMILIES: Mapping[str, Family] = {
         r"retention|rotat|\bdisk|volume|\btmp\b|temp_?file|cleanup|vacuum|log_?level|debug|max_?bytes|compaction",
     ),
     "threads": _family(
-        r"goroutine|thread|too many open files|file descriptor|\bfds?\b|open_fds|leak|worker|executor|starv|event loop",
+        r"goroutine|thread|too many open files|file descriptor|\bfds?\b|open_fds|leak|worker|executor|starv|"
+        r"event loop",
         r"\bgo func|goroutine|thread|spawn|executor|\.close\(|\bdefer\b|await|\basync|readfilesync|cancel|unsubscribe"
         r"|dispose|worker|time\.after|ticker|body\.close|with open|block",
     ),
     "startup": _family(
-        r"crash ?loop|failed to start|startup|readiness|liveness|probe|exit code|restart|config(uration)? (error|invalid)"
+        r"crash ?loop|failed to start|startup|readiness|liveness|probe|exit code|restart|"
+        r"config(uration)? (error|invalid)"
         r"|back-off restarting|unhealthy|image ?pull",
-        r"probe|readiness|liveness|entrypoint|\bcommand|getenv|environ|\benv\b|image:|initial_?delay|failure_?threshold"
+        r"probe|readiness|liveness|entrypoint|\bcommand|getenv|environ|\benv\b|image:|initial_?delay|"
+        r"failure_?threshold"
         r"|\bport\b|config",
     ),
     "time": _family(
         r"time ?zone|\butc\b|invalid date|date.?time|timestamp|\bdst\b|clock|leap|in the future|cron|schedul",
-        r"timezone|\butc|\btz\b|zoneinfo|strftime|strptime|\bdate|_date|now\(|timestamp|epoch|cron|schedule|\blocal\(",
+        r"timezone|\butc|\btz\b|zoneinfo|strftime|strptime|\bdate|_date|now\(|timestamp|epoch|cron|schedule|"
+        r"\blocal\(",
     ),
     "amount": _family(
-        r"mismatch|incorrect|wrong (amount|total|price)|negative|overcharg|undercharg|overflow|nan\b|precision|checksum"
+        r"mismatch|incorrect|wrong (amount|total|price)|negative|overcharg|undercharg|overflow|nan\b|"
+        r"precision|checksum"
         r"|reconcil|balance|discrepan",
-        r"round|float|decimal|\bint\b|int32|int64|bigint|cents|currency|price|amount|total|tax|discount|percent|/ ?100"
+        r"round|float|decimal|\bint\b|int32|int64|bigint|cents|currency|price|amount|total|tax|discount|"
+        r"percent|/ ?100"
         r"|\* ?100|overflow",
     ),
     "traffic": _family(
@@ -146,18 +155,26 @@ FAMILIES: Mapping[str, Family] = {
     ),
 }
 
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a white-space separated list."""
+    return frozenset(text.split())
+
+
 # Words that occur in every signal and so tell nothing.
-STOP_WORDS = frozenset(
-    """a an and any are as at be been but by can could did do does for from get got had has have if in into is
-    it its not no nor of off on or other out over per set so than that the their then there these this to too
-    up upon was were when where which while will with without after before new old now via using used use
-    above below during error errors err fail failed failing failure failures exception warning warn info code
-    status desc msg message service services svc server client request requests response call calls called
-    total count ratio rate p50 p95 p99 seconds second minutes minute sec min ms http https api rpc grpc v1 v2
-    return returned returning string int bool func function const var let self null nil none true false type
-    value values data key name id ids time ctx context rising high low sustained critical exceeded exceeds
-    observed threshold received unable cannot unexpected app main default result results item items object
-    args arg param params run running line file path test""".split()
+STOP_WORDS = word_set(
+    """
+    a an and any are as at be been but by can could did do does for from get got had has have if in into is it
+    its not no nor of off on or other out over per set so than that the their then there these this to too up
+    upon was were when where which while will with without after before new old now via using used use above
+    below during error errors err fail failed failing failure failures exception warning warn info code status
+    desc msg message service services svc server client request requests response call calls called total
+    count ratio rate p50 p95 p99 seconds second minutes minute sec min ms http https api rpc grpc v1 v2 return
+    returned returning string int bool func function const var let self null nil none true false type value
+    values data key name id ids time ctx context rising high low sustained critical exceeded exceeds observed
+    threshold received unable cannot unexpected app main default result results item items object args arg
+    param params run running line file path test
+    """
 )
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")

@@ -1,0 +1,173 @@
+"""The signatures of operational causes: the words and metrics by which each gives itself away.
+
+Read by `operational`. General vocabulary of runtimes, orchestrators, databases and networks; one table, so that a
+cause is added in one place.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from incidentfox.analysis.signals import Remediation
+
+_EXTERNAL_HOST = (
+    r"\b(?:[\w-]+\.)+(?:com|io|net|org|dev|cloud|app|co|ai|eu|de|uk)\b(?!\.(?:cluster|svc|local|internal|consul))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One operational cause. `rivals` are families in which a change could look the same."""
+
+    kind: str
+    remediation: Remediation
+    words: str
+    log: re.Pattern[str]
+    log_weight: float
+    metric: re.Pattern[str] | None = None
+    metric_direction: str = "up"
+    metric_weight: float = 0.35
+    rivals: frozenset[str] = frozenset()
+    component: re.Pattern[str] | None = None
+
+
+def _signature(
+    kind: str,
+    remediation: Remediation,
+    words: str,
+    log: str,
+    weight: float,
+    *,
+    metric: str = "",
+    direction: str = "up",
+    rivals: str = "",
+    component: str = "",
+) -> Signature:
+    return Signature(
+        kind,
+        remediation,
+        words,
+        re.compile(log, re.IGNORECASE),
+        weight,
+        re.compile(metric, re.IGNORECASE) if metric else None,
+        direction,
+        rivals=frozenset(rivals.split()),
+        component=re.compile(component, re.IGNORECASE) if component else None,
+    )
+
+
+SIGNATURES = (
+    _signature(
+        "dns-failure", "escalate-upstream", "names no longer resolve",
+        r"no such host|nxdomain|servfail|getaddrinfo|enotfound|eai_again|name resolution|name resolver|"
+        r"could(n't| not) resolve( host)?|unknown ?host|lookup [\w-]+\.\S+", 0.6,
+        metric=r"dns|servfail|nxdomain|resolver|resolution", rivals="dns connect",
+        component=r"servfail|forward(er)?\b|nameserver|all upstreams|resolver (timeout|unreachable)",
+    ),
+    _signature(
+        "certificate-expired", "rotate-cert", "a certificate has expired",
+        r"certificate has expired|certificate (is )?expired|expired certificate|cert_has_expired|"
+        r"certificate.{0,40}not (yet )?"
+        r"valid|not ?after|sslv3 alert certificate expired|tls: .{0,40}expired", 0.8,
+        metric=r"cert\w*_(expir\w*|days|seconds|remaining|valid\w*)|days_to_expiry|tls_handshake", direction="any",
+    ),
+    _signature(
+        "credential-expired", "rotate-cert", "a credential has expired or was revoked",
+        r"(token|credential|secret|password|api[_ ]?key|access[_ ]?key|signing key|license)s? (has |have |is |was )?"
+        r"(expired|revoked)|expiredtoken|key(s)? revoked|invalid_grant", 0.65, rivals="auth time",
+    ),
+    _signature(
+        "node-failure", "reschedule", "a node is failing",
+        r"node\S* .{0,40}(not ?ready|unreachable|lost|down|cordon|unhealthy)|nodenotready|kubelet (stopped|"
+        r"unreachable)|"
+        r"pods?\b.{0,40}evict|evict\w* .{0,20}pod|the node was low on|preempt|spot (interruption|termination)|"
+        r"host (is )?(down|unreachable|failure)|kernel (panic|bug|: )|"
+        r"(disk|memory|pid) ?pressure|hardware (error|failure)|machine check|mce:|\becc\b|failedscheduling|nvme|"
+        r"i/o error|instance .{0,30}(terminat|retir|impair)|taint", 0.7,
+        metric=r"node_?(ready|not_?ready|unreachable|health|up)|pods?_(pending|evicted|not_ready)|ready_nodes|kubelet|"
+        r"host_(up|health)|disk_io_error|nic_|steal", direction="any", rivals="memory disk startup",
+        component=r"not ?ready|kubelet|evict|cordon|taint|scheduling",
+    ),
+    _signature(
+        "primary-lost", "failover", "the primary, a replica or a zone is lost",
+        r"\b(primary|master|leader|replica|standby|broker|shard|zone|region)\b.{0,50}(down|unavailable|"
+        r"unreachable|lost|failed|"
+        r"impaired|outage|not available|stepped down)|no (leader|primary|master)|not (the )?(leader|primary|master)|"
+        r"read.?only (transaction|mode|replica|file ?system)|quorum|split.?brain|leader election|"
+        r"replication (broken|stopped|lag)|volume .{0,30}(detached|impaired|degraded)", 0.6,
+        metric=r"replica(tion)?_(lag|delay)|primary_up|leader|under_replicated|isr|quorum|zone_health", direction="any",
+        rivals="query lock disk",
+    ),
+    _signature(
+        "network-fault", "failover", "packets are lost between services",
+        r"packet loss|network (partition|is unreachable|unreachable)|no route to host|ehostunreach|"
+        r"connection reset by peer|"
+        r"retransmi|link (down|flap)|mtu|tcp: .{0,30}timed out", 0.5,
+        metric=r"packet|retransmi|network_(error|drop)|tcp_(reset|loss)|rtt|interface_", rivals="connect timeout",
+    ),
+    _signature(
+        "provider-outage", "escalate-upstream", "an outside provider fails",
+        rf"{_EXTERNAL_HOST}.{{0,120}}(\b5\d\d\b|unavailable|timed? ?out|timeout|refused|reset|outage|degraded|"
+        rf"deadline)|"
+        rf"(\b5\d\d\b|unavailable|timed? ?out|timeout|refused|outage|degraded|deadline).{{0,120}}{_EXTERNAL_HOST}|"
+        r"(third.?party|external|provider|partner|vendor|payment gateway|carrier|"
+        r"upstream provider)\S* .{0,60}(\b5\d\d\b|"
+        r"unavailable|outage|down\b|degraded|timed? ?out|maintenance)", 0.6,
+        metric=r"(provider|external|third_?party|partner|vendor|gateway|egress)\w*_(error|latency|fail|duration|timeout)",
+        rivals="timeout connect auth retry",
+    ),
+    _signature(
+        "provider-limit", "escalate-upstream", "an outside provider refuses more calls",
+        r"(provider|external|third.?party|vendor|partner|upstream).{0,80}(\b429\b|rate.?limit|quota)|"
+        rf"{_EXTERNAL_HOST}.{{0,80}}(\b429\b|rate.?limit|quota)|(\b429\b|rate.?limit|"
+        rf"quota).{{0,80}}{_EXTERNAL_HOST}", 0.5,
+        rivals="rate retry cache",
+    ),
+    _signature(
+        "disk-full", "scale", "a disk is full",
+        r"no space left|disk (is )?full|enospc|disk quota exceeded|out of disk|could not extend file", 0.7,
+        metric=r"disk_(used|usage|free|util|full)|filesystem|volume_(used|usage|free)|inode", direction="any", rivals="disk memory",
+    ),
+    _signature(
+        "clock-skew", "reschedule", "a clock is wrong",
+        r"clock (skew|drift)|\bntp\b|chrony|not yet valid|in the future|time (drift|offset)", 0.55,
+        metric=r"clock|ntp|time_offset", rivals="time auth",
+    ),
+)  # fmt: skip
+
+BAD_RECORD = re.compile(
+    r"(record|message|event|row|payload|document|line|entry|batch|file)\w*\b.{0,80}(invalid|malformed|corrupt|"
+    r"out of range|"
+    r"unparse?able|cannot (be )?pars|could not (be )?pars|fail\w* (to )?(validat|pars|decod|deserial)|"
+    r"validation (error|fail)|"
+    r"unexpected|poison|illegal|overflow)|(invalid|malformed|corrupt\w*|poison\w*|bad|"
+    r"illegal)\b.{0,40}(record|message|event|row|"
+    r"payload|document|line|entry|batch|byte|encoding)|field \S+ (is )?(out of range|invalid)",
+    re.IGNORECASE,
+)
+SAME_AGAIN = re.compile(
+    r"redeliver|same (offset|message|record)|poison|dead.?letter|stuck (at|on) offset|reprocess", re.I
+)
+IDENTITY = re.compile(
+    r"\b(offset|record|message|event|row|order|doc|batch|entry|key|line|\w+_id|\w*id)\b\s*[=:#]\s*[\w\"'-]*\d", re.I
+)
+DEMAND = re.compile(
+    r"(^|_)(requests?|rps|qps|traffic|sessions?|logins?|visitors?|users?|messages_in|ingress|connections?|"
+    r"throughput|hits|"
+    r"checkouts?|orders?)(_(per|rate|count|total|in|active|concurrent|received)\w*)?$|requests?_per|"
+    r"request_rate|_rps$",
+    re.IGNORECASE,
+)
+NOT_DEMAND = re.compile(
+    r"error|fail|latency|duration|timeout|reject|cancel|retr|wait|db_|sql|cache|pool|5xx|4xx|age|lag", re.I
+)
+CROWD = re.compile(
+    r"(traffic|load|request|demand) (spike|surge|burst)|overload|load.?shed|queue (is )?full|"
+    r"too many requests|\b429\b|"
+    r"campaign|flash sale|\bbots?\b|crawler|ddos|hpa .{0,30}max|max(imum)? replicas|capacity (reached|exceeded)",
+    re.IGNORECASE,
+)
+TROUBLED = re.compile(
+    r"degraded|outage|partial|major|investigat|identified|incident|down|unavailable|maintenance|monitoring", re.I
+)
