@@ -21,7 +21,7 @@ DEADLINE_S = 20.0
 
 
 @dataclass
-class Database:
+class Services:
     """The owner's address of a fresh database, and each service role's."""
 
     owner_url: str
@@ -32,28 +32,13 @@ class Database:
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
+def server_url(request: pytest.FixtureRequest) -> str:
+    """A superuser's address: TEST_DATABASE_URL if set, else of the test process's own Postgres."""
+    return os.environ.get("TEST_DATABASE_URL") or str(request.getfixturevalue("cluster").superuser_url())
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A superuser's address: TEST_DATABASE_URL if set, else the embedded Postgres."""
-    if url := os.environ.get("TEST_DATABASE_URL"):
-        yield url
-        return
-    from incidentfox.local.postgres import EmbeddedPostgres
-
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("durable") / "postgres", durable=False)
-    server.start()
-    try:
-        yield server.superuser_url()
-    finally:
-        server.stop()
-
-
-@pytest.fixture(scope="session")
-def database(server_url: str) -> Iterator[Database]:
+def services(server_url: str) -> Iterator[Services]:
     """A database of our own with the schemas `agent_dbos` and `orchestrator_dbos`, each for its own role."""
     from sqlalchemy import make_url
 
@@ -89,14 +74,14 @@ def database(server_url: str) -> Iterator[Database]:
     asyncio.run(create())
     migrate(url(), "agent", agent)
     migrate(url(), "orchestrator", orchestrator)
-    yield Database(url(), url(agent), url(orchestrator), agent, orchestrator)
+    yield Services(url(), url(agent), url(orchestrator), agent, orchestrator)
     asyncio.run(drop())
 
 
 @pytest.fixture
-async def owner(database: Database) -> AsyncIterator[asyncpg.Connection]:
+async def owner(services: Services) -> AsyncIterator[asyncpg.Connection]:
     """The owner's connection; everything that earlier tests left is gone."""
-    connection = await asyncpg.connect(database.owner_url)
+    connection = await asyncpg.connect(services.owner_url)
     for schema in ("agent_dbos", "orchestrator_dbos"):
         await connection.execute(
             f"TRUNCATE {schema}.workflow_status, {schema}.workflow_input, {schema}.workflow_output,"
@@ -108,10 +93,10 @@ async def owner(database: Database) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-def settings(database: Database, owner: asyncpg.Connection) -> EngineSettings:
+def settings(services: Services, owner: asyncpg.Connection) -> EngineSettings:
     """Of an engine in this process, quick enough for a test."""
     return EngineSettings(
-        service="agent", database_url=database.agent_url, poll_interval_s=0.02, sweep_interval_s=0.1, pool_size=4
+        service="agent", database_url=services.agent_url, poll_interval_s=0.02, sweep_interval_s=0.1, pool_size=4
     )
 
 
@@ -147,7 +132,7 @@ def until() -> Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]:
 class Workers:
     """Starts worker processes; every one of them is gone when the test is over."""
 
-    database: Database
+    services: Services
     processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def start(self, version: int = 1) -> asyncio.subprocess.Process:
@@ -155,8 +140,8 @@ class Workers:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(WORKER),
-            self.database.agent_url,
-            self.database.owner_url,
+            self.services.agent_url,
+            self.services.owner_url,
             str(version),
             stdout=asyncio.subprocess.PIPE,
         )
@@ -174,8 +159,8 @@ class Workers:
 
 
 @pytest.fixture
-async def workers(database: Database, owner: asyncpg.Connection) -> AsyncIterator[Workers]:
-    made = Workers(database)
+async def workers(services: Services, owner: asyncpg.Connection) -> AsyncIterator[Workers]:
+    made = Workers(services)
     yield made
     for process in made.processes:
         with suppress(ProcessLookupError):

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def watcher(database, owner):
+async def watcher(services, owner):
     """An engine that only starts and watches."""
-    engine = Engine(EngineSettings(service="agent", database_url=database.agent_url, poll_interval_s=0.02))
+    engine = Engine(EngineSettings(service="agent", database_url=services.agent_url, poll_interval_s=0.02))
     await engine.connect()
     yield engine
     await engine.stop()
@@ -109,6 +109,37 @@ async def test_a_worker_that_lost_its_lease_fences_itself_and_takes_a_new_one(ow
     assert whats.count("second done") == 1, "the abandoned execution did not go on beside the new one"
 
 
+async def test_a_worker_survives_the_loss_of_every_connection(owner, workers, watcher, until) -> None:
+    worker = await workers.start()
+    for round_ in range(1, 4):
+        await _journey(owner, f"j{round_}", f"gate {round_}")
+        await until(_begun(owner, f"j{round_}"))
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> ''"
+        )
+        await _open(owner, f"gate {round_}")
+        assert (await watcher.wait(f"j{round_}", timeout_s=20)).state is State.SUCCEEDED
+    whats = [what for n in range(1, 4) for what, _ in await _ledger(owner, f"j{n}")]
+    assert whats.count("first") == 3
+    assert worker.returncode is None
+
+
+async def test_cancelling_from_another_process_interrupts_the_step(owner, workers, watcher, until) -> None:
+    await workers.start()
+    await _journey(owner, "j")
+    await until(_begun(owner, "j"))
+    assert await watcher.cancel("j")
+
+    async def interrupted() -> bool:
+        return "second interrupted" in [what for what, _ in await _ledger(owner, "j")]
+
+    await until(interrupted)
+    status = await watcher.status("j")
+    assert status is not None
+    assert status.state is State.CANCELLED
+
+
 async def test_a_stopping_worker_hands_its_work_over(owner, workers, watcher, until) -> None:
     leaving = await workers.start()
     await _journey(owner, "j")
@@ -164,9 +195,9 @@ async def test_a_started_workflow_stays_with_its_version_and_a_new_one_does_not_
     assert (await watcher.wait("newer", timeout_s=20)).state is State.SUCCEEDED
 
 
-async def test_a_worker_talks_to_its_database_and_to_nobody_else(database, workers) -> None:
+async def test_a_worker_talks_to_its_database_and_to_nobody_else(services, workers) -> None:
     worker = await workers.start()
-    port = int(database.owner_url.rsplit(":", 1)[1].split("/")[0])
+    port = int(services.owner_url.rsplit(":", 1)[1].split("/")[0])
     listening, remote_ports = _sockets(worker.pid)
     assert listening == 0
     assert remote_ports == {port}

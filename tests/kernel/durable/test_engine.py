@@ -66,7 +66,7 @@ async def test_temporary_is_retried_permanent_is_not(settings, launched) -> None
 
 
 async def test_a_long_wait_gives_up_its_place_and_is_not_counted_as_a_recovery(
-    database, settings, launched, until
+    services, settings, launched, until
 ) -> None:
     settings = EngineSettings(**{**vars(settings), "park_after_s": 0.5})
     engine = Engine(settings)
@@ -268,6 +268,46 @@ async def test_old_work_is_purged_by_schedule(owner, settings, launched, until) 
     async with launched(engine):
         await engine.start("w", "w1")
         await until(gone)
+
+
+async def test_a_workflow_that_keeps_killing_its_workers_is_given_up(owner, settings, launched) -> None:
+    engine = Engine(EngineSettings(**{**vars(settings), "max_recoveries": 3}))
+    engine.queue("q")
+
+    @engine.workflow("poison")
+    async def poison() -> None:
+        return
+
+    await engine.connect()
+    await engine.start("poison", "p1", partition="a")
+    await owner.execute("UPDATE agent_dbos.workflow_status SET recovery_attempts = 4")
+    async with launched(engine):
+        status = await engine.wait("p1", timeout_s=10)
+    assert status.state is State.FAILED
+    assert status.error is not None
+    assert status.error.startswith("Given up after 5 dispatches")
+
+
+async def test_work_that_this_worker_does_not_know_is_handed_back(settings, launched, until) -> None:
+    settings = EngineSettings(**{**vars(settings), "lost_after_s": 0.1})
+    old, new = Engine(settings), Engine(settings)
+    for engine in (old, new):
+        engine.queue("q")
+
+    @new.workflow("added later")
+    async def added_later() -> None:
+        return
+
+    async def handed_back() -> bool:
+        status = await new.status("w1")
+        return status is not None and status.dispatches >= 2
+
+    await new.connect()
+    async with launched(old):
+        await new.start("added later", "w1", partition="a")
+        await until(handed_back)
+    async with launched(new):
+        assert (await new.wait("w1", timeout_s=10)).state is State.SUCCEEDED
 
 
 async def test_a_rate_limit_spaces_the_starts_of_a_partition(settings, launched) -> None:

@@ -18,8 +18,8 @@ def _job(workflow_id: str, *args: str, partition: str | None = "team-a") -> Job:
     return Job(service="agent", queue="q", workflow="note", workflow_id=workflow_id, args=args, partition=partition)
 
 
-async def test_a_rolled_back_transaction_leaves_nothing(database, owner) -> None:
-    connection = await asyncpg.connect(database.agent_url)
+async def test_a_rolled_back_transaction_leaves_nothing(services, owner) -> None:
+    connection = await asyncpg.connect(services.agent_url)
     transaction = connection.transaction()
     await transaction.start()
     await enqueue(connection, _job("gone", "x"))
@@ -31,7 +31,7 @@ async def test_a_rolled_back_transaction_leaves_nothing(database, owner) -> None
 
 
 async def test_both_drivers_enqueue_in_the_callers_transaction_and_an_id_runs_once(
-    database, owner, settings, launched
+    services, owner, settings, launched
 ) -> None:
     engine = Engine(settings)
     engine.queue("q")
@@ -41,18 +41,18 @@ async def test_both_drivers_enqueue_in_the_callers_transaction_and_an_id_runs_on
     async def note(*args: str) -> None:
         seen.append(args)
 
-    alchemy = create_async_engine(database.agent_url.replace("postgresql://", "postgresql+asyncpg://"))
+    alchemy = create_async_engine(services.agent_url.replace("postgresql://", "postgresql+asyncpg://"))
     odd = 'quote " and \\ and ☃'
     async with launched(engine):
         for _ in range(2):
             async with alchemy.begin() as connection:
                 await connection.execute(text("SELECT 1"))
                 await enqueue_sqlalchemy(connection, _job("one", "1", odd))
-            await asyncio.gather(*(_enqueue(database.agent_url, _job("two", "2")) for _ in range(5)))
+            await asyncio.gather(*(_enqueue(services.agent_url, _job("two", "2")) for _ in range(5)))
         for workflow_id in ("one", "two"):
             assert (await engine.wait(workflow_id, timeout_s=10)).dispatches == 1
-            await _enqueue(database.agent_url, _job(workflow_id, "again"))
-        await _enqueue(database.agent_url, _job("three"))
+            await _enqueue(services.agent_url, _job(workflow_id, "again"))
+        await _enqueue(services.agent_url, _job("three"))
         await engine.wait("three", timeout_s=10)
     await alchemy.dispose()
     assert sorted(seen) == [(), ("1", odd), ("2",)]

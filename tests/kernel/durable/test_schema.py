@@ -10,21 +10,21 @@ from incidentfox.kernel.durable import Engine, EngineSettings, Job, NotMigrated,
 pytestmark = pytest.mark.anyio
 
 
-async def test_migrating_again_changes_nothing_and_keeps_the_grants(database, owner) -> None:
+async def test_migrating_again_changes_nothing_and_keeps_the_grants(services, owner) -> None:
     query = "SELECT version FROM agent_dbos.dbos_migrations"
     before = await owner.fetchval(query)
-    await asyncio.to_thread(migrate, database.owner_url, "agent", database.agent_role)
+    await asyncio.to_thread(migrate, services.owner_url, "agent", services.agent_role)
     assert await owner.fetchval(query) == before
 
 
-async def test_launching_without_the_schema_fails_clearly_and_creates_nothing(database, owner) -> None:
-    engine = Engine(EngineSettings(service="nobody", database_url=database.agent_url))
+async def test_launching_without_the_schema_fails_clearly_and_creates_nothing(services, owner) -> None:
+    engine = Engine(EngineSettings(service="nobody", database_url=services.agent_url))
     with pytest.raises(NotMigrated, match="nobody_dbos does not exist: migrate the database as its owner first"):
         await engine.launch()
     assert await owner.fetchval("SELECT to_regnamespace('nobody_dbos')") is None
 
 
-async def test_launching_on_an_old_schema_fails_clearly(database, owner, settings) -> None:
+async def test_launching_on_an_old_schema_fails_clearly(services, owner, settings) -> None:
     version = await owner.fetchval("SELECT version FROM agent_dbos.dbos_migrations")
     await owner.execute("UPDATE agent_dbos.dbos_migrations SET version = 7")
     try:
@@ -34,8 +34,8 @@ async def test_launching_on_an_old_schema_fails_clearly(database, owner, setting
         await owner.execute("UPDATE agent_dbos.dbos_migrations SET version = $1", version)
 
 
-async def test_launching_on_another_services_schema_fails_clearly(database, owner) -> None:
-    engine = Engine(EngineSettings(service="orchestrator", database_url=database.agent_url))
+async def test_launching_on_another_services_schema_fails_clearly(services, owner) -> None:
+    engine = Engine(EngineSettings(service="orchestrator", database_url=services.agent_url))
     with pytest.raises(NotMigrated, match="may not use schema orchestrator_dbos"):
         await engine.launch()
 
@@ -53,8 +53,8 @@ async def test_launching_on_another_services_schema_fails_clearly(database, owne
         "UPDATE agent_dbos.dbos_migrations SET version = 1",
     ],
 )
-async def test_a_service_role_is_kept_to_rows_of_its_own_schema(database, owner, statement: str) -> None:
-    connection = await asyncpg.connect(database.agent_url)
+async def test_a_service_role_is_kept_to_rows_of_its_own_schema(services, owner, statement: str) -> None:
+    connection = await asyncpg.connect(services.agent_url)
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(statement)
@@ -62,8 +62,8 @@ async def test_a_service_role_is_kept_to_rows_of_its_own_schema(database, owner,
         await connection.close()
 
 
-async def test_a_service_role_cannot_enqueue_for_another_service(database, owner) -> None:
-    connection = await asyncpg.connect(database.agent_url)
+async def test_a_service_role_cannot_enqueue_for_another_service(services, owner) -> None:
+    connection = await asyncpg.connect(services.agent_url)
     job = Job(service="orchestrator", queue="q", workflow="w", workflow_id="w1")
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

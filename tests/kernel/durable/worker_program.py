@@ -33,7 +33,11 @@ def declare(engine: Engine, ledger: asyncpg.Pool) -> None:
     async def journey(workflow_id: str, gate: str) -> None:
         async def second() -> int:
             await note(workflow_id, "second begun")
-            await pass_gate(gate)
+            try:
+                await pass_gate(gate)
+            except asyncio.CancelledError:
+                await note(workflow_id, "second interrupted")
+                raise
             return await note(workflow_id, "second done")
 
         first_pid = await engine.step("first", lambda: note(workflow_id, "first"))

@@ -15,7 +15,7 @@ import uuid
 import asyncpg  # type: ignore[import-untyped]
 
 from incidentfox.kernel.durable.options import EngineSettings
-from incidentfox.kernel.durable.store import DATABASE_ERRORS, lock_key_sql
+from incidentfox.kernel.durable.store import DATABASE_AWAY, lock_key_sql
 
 _SILENCE_S = 3.0
 
@@ -56,7 +56,7 @@ class Lease:
                 return
             try:
                 await self._connection.fetchval("SELECT 1", timeout=_SILENCE_S)
-            except DATABASE_ERRORS:
+            except DATABASE_AWAY:
                 break
         self._connection.terminate()
 

@@ -26,8 +26,17 @@ _STATES = {
     "CANCELLED": State.CANCELLED,
 }
 
-DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What a statement raises while the database is away or restarting."""
+DATABASE_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    # A connection that breaks while the pool takes it back (asyncpg 0.32).
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What a statement raises while the database is away, restarting or out of connections."""
 
 
 def lock_key_sql(placeholder: str) -> str:
