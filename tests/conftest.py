@@ -1,0 +1,74 @@
+"""What every test may ask for: a real Postgres with a fresh, migrated database, and the services' identities."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.environment import Database, Trusted, create_database, prepare_cluster
+
+from incidentfox.local.postgres import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Every asynchronous test runs on asyncio, which is what the services run on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[EmbeddedPostgres]:
+    """One throw-away Postgres for each test process, migrated once into a template.
+
+    Not below pytest's own temporary folder, which only its owner may enter: as root, Postgres runs as somebody else.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="incidentfox-postgres-"))
+    folder.chmod(0o755)
+    try:
+        with EmbeddedPostgres(folder / "data", durable=False) as postgres:
+            prepare_cluster(postgres)
+            yield postgres
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def database(cluster: EmbeddedPostgres) -> Iterator[Database]:
+    """A fresh, migrated database. `url(role)` for incidentfox_owner, incidentfox_config, incidentfox_orchestrator, …"""
+    fresh = create_database(cluster, f"test_{secrets.token_hex(6)}")
+    yield fresh
+    fresh.drop()
+
+
+@pytest.fixture(scope="session")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Trusted:
+    """The identities of all services, with each other's public keys."""
+    return Trusted(tmp_path_factory.mktemp("keys"))
+
+
+def shared_folder(name: str) -> Path | None:
+    """The folder of real input beside the checkout, where there is one."""
+    folder = Path(__file__).parents[2] / "shared" / name
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """Recorded incidents; the tests that need them say so where the folder is absent."""
+    folder = shared_folder("recordings")
+    if folder is None:
+        pytest.skip("no ../shared/recordings beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def payloads() -> Path:
+    """Webhook bodies as the vendors publish them."""
+    folder = shared_folder("payloads")
+    if folder is None:
+        pytest.skip("no ../shared/payloads beside this checkout")
+    return folder
