@@ -1,0 +1,172 @@
+"""Effective configuration → agents (decision 006): built anew for each run, so that a saved change is live at once.
+
+`get_planner_for_team` is the door for programs; the service itself makes the `Planner` from the configuration that it
+has pinned for the run (`workflow.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_ai import Agent, RunContext, ToolOutput
+from pydantic_ai import Tool as FunctionTool
+from pydantic_ai.exceptions import AgentRunError
+
+from incidentfox.agent.fences import FENCE_RULE, fence
+from incidentfox.agent.policy import guard_model, guard_tools
+from incidentfox.agent.provider import build_model
+from incidentfox.agent.scope import RunScope
+from incidentfox.agent.settings import PlannerSettings
+from incidentfox.agent.sources import TelemetryFactory, telemetry_sources
+from incidentfox.agent.toolbox import toolset
+from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential
+from incidentfox.contracts.answer import Report
+from incidentfox.contracts.configuration import AgentConfiguration, EffectiveConfiguration, TeamConfiguration
+from incidentfox.contracts.events import RunEventType
+from incidentfox.kernel.errors import Unprocessable
+from incidentfox.kernel.identity import ServiceIdentity
+from incidentfox.kernel.tenant import Tenant
+
+Investigator = Agent[RunScope, Report]
+
+REPORT_TOOL = "write_report"
+REPORT_RULE = (
+    "End by calling `write_report`, once. Every claim of its evidence cites the id of the tool call it rests on and "
+    "quotes, word for word, an excerpt of that call's result; claims without both are dropped. If the signals do not "
+    "show the cause, say so: root_cause null with low confidence is a valid answer, a guess is not."
+)
+
+
+@dataclass(frozen=True)
+class Planner:
+    """One team's agents as its configuration describes them, ready for any number of runs.
+
+    `open_telemetry` makes the telemetry of one run; `close` ends what the planner itself opened.
+    """
+
+    configuration: EffectiveConfiguration
+    open_telemetry: TelemetryFactory
+    close: Callable[[], Awaitable[None]]
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whose planner this is."""
+        return Tenant(self.configuration.org_id, self.configuration.team_node_id)
+
+    @property
+    def document(self) -> TeamConfiguration:
+        """The effective document."""
+        return self.configuration.document
+
+    @property
+    def entrance(self) -> AgentConfiguration:
+        """The agent that takes the question."""
+        return _enabled(self.document, self.document.entrance_agent)
+
+    def agent(self, scope: RunScope) -> Investigator:
+        """The entrance agent with everything below it, bound to one run. Raises Unprocessable for a configuration
+        that names what does not exist, or whose sub-agents form a circle.
+        """
+        return _build(self.document, self.document.entrance_agent, scope, path=())
+
+    def tool_names(self) -> tuple[str, ...]:
+        """The tools that are on for the entrance agent."""
+        return _tools_on(self.document, self.entrance)
+
+
+async def get_planner_for_team(
+    org_id: str,
+    team_node_id: str,
+    *,
+    client: ConfigServiceClient | None = None,
+    open_telemetry: TelemetryFactory | None = None,
+) -> Planner:
+    """The planner of a team, from its effective configuration as it is now.
+
+    Without `client` one is made from the environment (PlannerSettings) and closed by `planner.close()`. Tests and
+    programs with signals of their own pass `open_telemetry`.
+    """
+    own = client is None
+    client = client or _client_from_environment()
+    tenant = Tenant(org_id, team_node_id)
+    configuration = await client.team_effective(tenant)
+    return Planner(
+        configuration=configuration,
+        open_telemetry=open_telemetry or telemetry_sources(client, tenant, configuration.document),
+        close=client.close if own else _nothing,
+    )
+
+
+def _client_from_environment() -> ConfigServiceClient:
+    settings = PlannerSettings()
+    identity = ServiceIdentity("agent", settings.identity_key())
+    return ConfigServiceClient(settings.config_service_url, ServiceCredential(identity))
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _enabled(document: TeamConfiguration, key: str) -> AgentConfiguration:
+    found = document.agents.get(key)
+    if found is None or not found.enabled:
+        state = "has no agent" if found is None else "has switched off the agent"
+        raise Unprocessable(f"The configuration {state} {key!r}.", code="unknown_agent")
+    return found
+
+
+def _tools_on(document: TeamConfiguration, agent: AgentConfiguration) -> tuple[str, ...]:
+    return tuple(name for name in agent.tools if name not in document.tools or document.tools[name].enabled)
+
+
+def _build(document: TeamConfiguration, key: str, scope: RunScope, path: tuple[str, ...]) -> Investigator:
+    if key in path:
+        raise Unprocessable(f"The sub-agents form a circle: {' → '.join((*path, key))}.", code="circular_agents")
+    agent = _enabled(document, key)
+    helpers = [name for name in agent.sub_agents if name not in document.agents or document.agents[name].enabled]
+    delegations = [
+        _delegation(name, document.agents[name].description, _build(document, name, scope, (*path, key)))
+        for name in helpers
+        if _enabled(document, name)
+    ]
+    prompt = agent.prompt
+    instructions = (prompt.prefix, prompt.system, prompt.suffix, FENCE_RULE, REPORT_RULE)
+    return Agent(
+        guard_model(build_model(document, agent.model), scope),
+        name=key,
+        deps_type=RunScope,
+        output_type=ToolOutput(Report, name=REPORT_TOOL, description="Write the report that ends the investigation."),
+        instructions="\n\n".join(text for text in instructions if text),
+        tools=delegations,
+        toolsets=[guard_tools(toolset(_tools_on(document, agent)))],
+        retries=3,
+    )
+
+
+def _delegation(key: str, description: str, agent: Investigator) -> FunctionTool[RunScope]:
+    """A sub-agent as a tool of the agent above. Its own calls are on the timeline and can be cited; itself cannot."""
+    name = f"ask_{key.replace('-', '_')}"
+
+    async def ask(ctx: RunContext[RunScope], question: str) -> str:
+        scope, call_id = ctx.deps, ctx.tool_call_id or ""
+        about = {"tool_call_id": call_id, "tool": name}
+        scope.note(RunEventType.TOOL_CALLED, f"{call_id}-called", {**about, "arguments": {"question": question}})
+        result: Any
+        try:
+            report = (await agent.run(question, deps=scope)).output
+            result, is_error = report.model_dump(mode="json"), False
+        except AgentRunError as error:
+            result, is_error = {"error": {"code": "sub_agent_failed", "detail": str(error)}}, True
+        ended = {"result": result, "is_error": is_error, "duration_ms": 0.0}
+        scope.note(RunEventType.TOOL_RETURNED, f"{call_id}-returned", {**about, **ended})
+        return fence(str(result), source=f"agent:{key}", nonce=scope.nonce, call=call_id)
+
+    return FunctionTool(
+        ask,
+        takes_ctx=True,
+        name=name,
+        description=description or f"Ask the agent {key}.",
+        sequential=True,
+    )
