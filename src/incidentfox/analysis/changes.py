@@ -19,7 +19,7 @@ from incidentfox.analysis.effects import effects_of
 from incidentfox.analysis.findings import ChangeFinding, Symptom
 from incidentfox.analysis.reach import SLACK_S, Reach, reach_of
 from incidentfox.analysis.signals import Changes, Commit, FlagChange
-from incidentfox.analysis.vocabulary import families_in, is_compound, telling_words, words_of
+from incidentfox.analysis.vocabulary import code_families_in, families_in, is_compound, telling_words, words_of
 
 _EXCERPT_LENGTH = 200
 _FLAG_PROMPT_S = 600.0
@@ -166,6 +166,8 @@ def _judge_effect(effect: Effect, commit: Commit, case: _Case) -> _Judged:
             matched.append(clue.text)
     families = effect.families & case.families
     family_link = min(0.75, 0.5 + 0.1 * (len(families) - 1)) if families else 0.0
+    if not families and code_families_in(effect.path) & case.families:
+        family_link = 0.3
     valued = bool(case.numbers.intersection(n for n in effect.numbers if n not in (0.0, 1.0)))
     link = 1.0 - miss * (1.0 - family_link) * (0.5 if valued else 1.0)
     return _Judged(effect, effect.hazard * (0.25 + 0.75 * link), tuple(matched[:8]), families, valued)

@@ -128,7 +128,7 @@ def _outdone(cause: OperationalCause, change: ChangeFinding | None) -> bool:
     if change is None or change.score < CHANGE_EXPLAINS:
         return False
     rival = bool(cause.rivals.intersection(change.families))
-    return change.score > cause.score * (0.85 if rival else 1.0)
+    return change.score > cause.score * (cause.firm if rival else 1.0)
 
 
 def _alone(case: _Case, change: ChangeFinding) -> bool:

@@ -162,6 +162,16 @@ def _drop_moved(hunks: Sequence[Hunk]) -> None:
             setattr(hunk, side, kept)
 
 
+_TARGET = re.compile(r"^(?:const |let |var |final |- )*([\w.$\"'-]+)\s*(?::=|=(?!=)|:)")
+
+
+def _likeness(old: str, new: str) -> float:
+    """Similarity of two blanked lines; two settings of the same name belong together whatever they are set to."""
+    ratio = SequenceMatcher(None, old, new, autojunk=False).ratio()
+    left, right = _TARGET.match(old), _TARGET.match(new)
+    return max(ratio, 0.65) if left and right and left.group(1) == right.group(1) else ratio
+
+
 def pair_lines(hunk: Hunk, *, least: float = 0.6) -> tuple[list[tuple[str, str]], list[str], list[str]]:
     """Match each removed line with the added line it became: (pairs, removed without, added without).
 
@@ -172,7 +182,7 @@ def pair_lines(hunk: Hunk, *, least: float = 0.6) -> tuple[list[tuple[str, str]]
     alone: list[str] = []
     for old in hunk.removed:
         blanked = quantities_of(old)[0]
-        scored = [(SequenceMatcher(None, blanked, b, autojunk=False).ratio(), i) for i, (_, b) in enumerate(added)]
+        scored = [(_likeness(blanked, new), i) for i, (_, new) in enumerate(added)]
         ratio, index = max(scored, default=(0.0, -1), key=lambda s: (s[0], -s[1]))
         if ratio >= least:
             pairs.append((old, added.pop(index)[0]))

@@ -178,6 +178,7 @@ def _name_of(line: str) -> str:
 _ADDRESS = re.compile(
     r"\bports?\b|_port|://|[\w-]+\.[\w.-]+:\d|localhost|\d+\.\d+\.\d+\.\d+|\b\w*_?id\b", re.IGNORECASE
 )
+_NOISE = frozenset(("var", "let", "const", "final", "new", "self", "this", "return"))
 _SHORT_VARIABLES = re.compile(r"^(ctx|err|cancel|_|x|v|res|result|value)$")
 
 
@@ -200,7 +201,9 @@ def _string_effect(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Effe
     changed = [(b, a) for b, a in zip(before, after, strict=False) if b != a and b not in kept]
     if not changed:
         return _effect(hunk, old, new, "rewritten", 0.2, "writes a string in another way")
-    text_only = all(len(b.split()) > 1 and not re.search(r"\b(select|update|insert)\b", b, re.I) for b, _ in changed)
+    text_only = hunk.file_class != "config" and all(
+        len(b.split()) > 1 and not re.search(r"\b(select|update|insert)\b|\*", b, re.I) for b, _ in changed
+    )
     if text_only or re.search(r"version|title|label|message|descri|class_?name|colou?r", old, re.I):
         return _effect(hunk, old, new, "wording", 0.04, "changes wording")
     left, right = changed[0]
@@ -214,14 +217,17 @@ def _token_effects(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Iter
     gone = [t for t in before if t not in after]
     come = [t for t in after if t not in before]
     operators = sorted(filter(_OPERATOR.match, before)) != sorted(filter(_OPERATOR.match, after))
+    if hunk.file_class == "config" and (gone or come):
+        note = f"replaces {gone[0]} by {come[0]}" if gone and come else f"changes {_name_of(new)}"
+        return [_effect(hunk, old, new, "value-replaced", 0.6, note)]
     if "await" in gone or "async" in gone:
         return [_effect(hunk, old, new, "await-removed", 0.65, "no longer waits for the result")]
     if gone and come and _STRING.search(old) and len(gone) <= 4 and _contract_strings(gone, come, kept):
         return [_effect(hunk, old, new, "contract-renamed", 0.75, f"renames {gone[0]} to {come[0]}")]
-    if hunk.file_class == "config" and gone and come:
-        return [_effect(hunk, old, new, "value-replaced", 0.6, f"replaces {gone[0]} by {come[0]}")]
     if len(gone) == len(come) == 1 and before[0] == after[0] and re.search(r"[:=]", new) and gone[0][0].isalpha():
         return [_effect(hunk, old, new, "value-replaced", 0.5, f"replaces {gone[0]} by {come[0]}")]
+    if gone and not come and any(token[0].isalpha() and token not in _NOISE for token in gone):
+        return [_effect(hunk, old, new, "term-dropped", 0.5, f"leaves out {', '.join(gone[:3])}")]
     if operators and len(gone) + len(come) <= 3:
         return [_effect(hunk, old, new, "logic-altered", 0.55, "changes a condition or a formula")]
     return []

@@ -174,7 +174,7 @@ _ADDED: tuple[tuple[re.Pattern[str], str, float, frozenset[str], str], ...] = tu
     for pattern, kind, hazard, families, note in (
         (r"\b(select\b.*\bfrom|insert into|update \w+ set|delete from)\b", "query-added", 0.55,
          "query schema absent", "runs a statement that it did not run before"),
-        (r"\bfor update\b|lock table|\.lock\(\)|synchronized|lock\.acquire|advisory_lock|select_for_update",
+        (r"\bfor update\b|for_update|lock table|\.lock\(\)|synchronized|lock\.acquire|advisory_lock|select_for_update",
          "lock-added", 0.6, "lock timeout threads", "takes a lock"),
         (r"\bbegin\b|\.begin\(|start_?transaction|autocommit\s*=\s*(false|off|0)|begin_nested", "transaction-added",
          0.65, "lock pool timeout", "opens a transaction"),
@@ -276,6 +276,8 @@ def _rewrites(diff: _Diff) -> Iterable[Effect]:
         preserved = _literals(gone) <= _literals(diff.added)
         hazard, note = (0.12, "rewrites code and keeps its values") if preserved else (0.3, "rewrites code")
         yield diff.effect("rewritten", hazard, spoken[0], note)
+    elif named := next((line for line in spoken if _NEW_VALUE.search(line)), None):
+        yield diff.effect("value-introduced", 0.42, named, "introduces a value that others must know", {"schema"})
     elif all(_PROTECTIVE.search(line) or _CLOSING.match(line) for line in spoken):
         yield diff.effect("guard-added", 0.06, spoken[0], "only adds a check or a release")
     else:
@@ -286,6 +288,8 @@ def _rewrites(diff: _Diff) -> Iterable[Effect]:
 _PROTECTIVE = re.compile(
     r"^(if|guard|defer|finally|except|else if)\b.*(\blen\(|[<>]|nil|null|none|empty|close\(|put\()", re.I
 )
+# A named constant in quotes: an enum member, a topic, a status; `=` or `:` with a single word after it.
+_NEW_VALUE = re.compile(r"^[\w.]+\s*(?:=|:)\s*[\"'][\w.-]+[\"'][,;]?$")
 _CLOSING = re.compile(r"^[\s{}()\[\];,]*$|^return\b.*$|^\w+ = \w+$|^(continue|break)\b")
 _DEFINES = re.compile(
     r"^(export |public |private |async |static |pub )*(func|function|def|fn|class|interface|type|var|const|let)\b"

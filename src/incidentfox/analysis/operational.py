@@ -44,6 +44,7 @@ class OperationalCause:
     words: str
     rivals: frozenset[str]
     component: str | None = None
+    firm: float = 0.85
     logs: tuple[LogFinding, ...] = ()
     anomalies: tuple[Anomaly, ...] = ()
     notices: tuple[StatusNotice, ...] = ()
@@ -105,6 +106,7 @@ def _match(
         words=signature.words,
         rivals=signature.rivals,
         component=_component(signature, alert, said),
+        firm=signature.firm,
         logs=tuple(said[:4]),
         anomalies=tuple(measured[:3]),
         notices=tuple(noticed[:2]),

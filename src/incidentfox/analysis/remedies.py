@@ -51,6 +51,8 @@ _KINDS = {
     "setting-added": "configuration change",
     "dependency-bumped": "dependency upgrade",
     "contract-renamed": "contract broken",
+    "value-introduced": "unknown value",
+    "term-dropped": "term left out",
     "value-replaced": "value replaced",
     "switch-flipped": "switch flipped",
     "logic-altered": "logic error",

@@ -18,7 +18,9 @@ _EXTERNAL_HOST = (
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One operational cause. `rivals` are families in which a change could look the same."""
+    """One operational cause. `rivals` are families in which a change could look the same; such a change wins when it
+    scores above `firm` times the cause (a full disk is often somebody's doing, a provider's outage hardly ever).
+    """
 
     kind: str
     remediation: Remediation
@@ -30,6 +32,7 @@ class Signature:
     metric_weight: float = 0.35
     rivals: frozenset[str] = frozenset()
     component: re.Pattern[str] | None = None
+    firm: float = 0.85
 
 
 def _signature(
@@ -43,6 +46,7 @@ def _signature(
     direction: str = "up",
     rivals: str = "",
     component: str = "",
+    firm: float = 0.85,
 ) -> Signature:
     return Signature(
         kind,
@@ -54,6 +58,7 @@ def _signature(
         direction,
         rivals=frozenset(rivals.split()),
         component=re.compile(component, re.IGNORECASE) if component else None,
+        firm=firm,
     )
 
 
@@ -97,14 +102,15 @@ SIGNATURES = (
         r"read.?only (transaction|mode|replica|file ?system)|quorum|split.?brain|leader election|"
         r"replication (broken|stopped|lag)|volume .{0,30}(detached|impaired|degraded)", 0.6,
         metric=r"replica(tion)?_(lag|delay)|primary_up|leader|under_replicated|isr|quorum|zone_health", direction="any",
-        rivals="query lock disk",
+        rivals="query lock disk", firm=0.7,
     ),
     _signature(
         "network-fault", "failover", "packets are lost between services",
         r"packet loss|network (partition|is unreachable|unreachable)|no route to host|ehostunreach|"
         r"connection reset by peer|"
         r"retransmi|link (down|flap)|mtu|tcp: .{0,30}timed out", 0.5,
-        metric=r"packet|retransmi|network_(error|drop)|tcp_(reset|loss)|rtt|interface_", rivals="connect timeout",
+        metric=r"packet|retransmi|network_(error|drop)|tcp_(reset|loss)|rtt|interface_",
+        rivals="connect timeout", firm=0.7,
     ),
     _signature(
         "provider-outage", "escalate-upstream", "an outside provider fails",
@@ -127,12 +133,13 @@ SIGNATURES = (
     _signature(
         "disk-full", "scale", "a disk is full",
         r"no space left|disk (is )?full|enospc|disk quota exceeded|out of disk|could not extend file", 0.7,
-        metric=r"disk_(used|usage|free|util|full)|filesystem|volume_(used|usage|free)|inode", direction="any", rivals="disk memory",
+        metric=r"disk_(used|usage|free|util|full)|filesystem|volume_(used|usage|free)|inode", direction="any",
+        rivals="disk memory", firm=0.5,
     ),
     _signature(
         "clock-skew", "reschedule", "a clock is wrong",
         r"clock (skew|drift)|\bntp\b|chrony|not yet valid|in the future|time (drift|offset)", 0.55,
-        metric=r"clock|ntp|time_offset", rivals="time auth",
+        metric=r"clock|ntp|time_offset", rivals="time auth", firm=0.4,
     ),
 )  # fmt: skip
 

@@ -89,7 +89,8 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "race": _family(
         r"race|duplicate (key|entry|charge|order|event|processing)|double|concurrent (map|modification|update)"
-        r"|inconsistent|lost update|out of order|optimistic",
+        r"|inconsistent|lost update|out of order|optimistic"
+        r"|not (yet )?(connected|ready|initiali[sz]ed)",
         r"mutex|\block|atomic|synchroni[sz]ed|\bgo func|goroutine|async|await|thread|concurrent|idempot|dedup|unique"
         r"|once\b|volatile",
     ),
@@ -192,10 +193,10 @@ def code_families_in(text: str) -> frozenset[str]:
 
 
 def words_of(text: str) -> list[str]:
-    """Lower-case words of any text or identifier: camelCase, snake_case and kebab-case split, plurals
+    """Lower-case words of any text or identifier: camelCase, snake_case and kebab-case split, endings
     folded.
     """
-    return [_singular(word.lower()) for word in _WORD.findall(text) if not word.isdigit()]
+    return [_stem(word.lower()) for word in _WORD.findall(text) if not word.isdigit()]
 
 
 def telling_words(texts: Iterable[str]) -> list[str]:
@@ -215,7 +216,12 @@ def is_compound(identifier: str) -> bool:
     return len(_WORD.findall(identifier)) > 1
 
 
-def _singular(word: str) -> str:
+def _stem(word: str) -> str:
+    """A light stemmer: plurals and the endings -ed and -ing fold, so that `connect()` meets "not connected"."""
+    for ending in ("ing", "ed"):
+        if len(word) > len(ending) + 4 and word.endswith(ending):
+            stem = word[: -len(ending)]
+            return stem[:-1] if stem[-1] == stem[-2] and stem[-1] not in "ls" else stem
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
