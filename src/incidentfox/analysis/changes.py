@@ -82,7 +82,8 @@ def _prepare(symptom: Symptom, documents: Sequence[frozenset[str]]) -> _Case:
     clues: dict[str, _Clue] = {}
     for identifier in symptom.identifiers:
         name = identifier.split("=")[0]
-        words = frozenset(telling_words([name]))
+        # A compound name is telling as a whole even where each of its words is common.
+        words = frozenset(telling_words([name]) or (words_of(name) if is_compound(name) else ()))
         if words and name.lower() not in clues:
             compound = is_compound(name) and len(words) > 1
             rarity = max(_rarity(word, documents) for word in words)

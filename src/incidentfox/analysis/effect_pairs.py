@@ -226,9 +226,9 @@ def _token_effects(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Iter
         return [_effect(hunk, old, new, "contract-renamed", 0.75, f"renames {gone[0]} to {come[0]}")]
     if len(gone) == len(come) == 1 and before[0] == after[0] and re.search(r"[:=]", new) and gone[0][0].isalpha():
         return [_effect(hunk, old, new, "value-replaced", 0.5, f"replaces {gone[0]} by {come[0]}")]
-    if gone and not come and any(token[0].isalpha() and token not in _NOISE for token in gone):
+    if gone and not come and any((token[0].isalpha() or token[0] in "\"'`") and token not in _NOISE for token in gone):
         return [_effect(hunk, old, new, "term-dropped", 0.5, f"leaves out {', '.join(gone[:3])}")]
-    if operators and len(gone) + len(come) <= 3:
+    if operators and len(gone) + len(come) <= 5:
         return [_effect(hunk, old, new, "logic-altered", 0.55, "changes a condition or a formula")]
     return []
 

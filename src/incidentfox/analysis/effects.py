@@ -132,8 +132,14 @@ def _lost_guards(diff: _Diff) -> Iterable[Effect]:
         (_LENGTH_GUARD, "guard-removed", 0.7, {"null"}, "removes a check for an empty collection"),
         (_RESCUE, "error-handling-removed", 0.65, {"null", "threads"}, "removes error handling"),
         (_BOUND, "bound-removed", 0.9, {"query", "memory", "timeout"}, "removes the bound of a query or loop"),
-        (_BATCHED, "batching-removed", 0.7, {"query", "timeout"}, "fetches one by one what was fetched together"),
-        (_CACHED, "cache-removed", 0.7, {"cache", "query", "timeout"}, "bypasses a cache"),
+        (
+            _BATCHED,
+            "batching-removed",
+            0.7,
+            {"query", "timeout", "rate", "traffic"},
+            "fetches one by one what was fetched together",
+        ),
+        (_CACHED, "cache-removed", 0.7, {"cache", "query", "timeout", "rate", "traffic"}, "bypasses a cache"),
         (_BRAKE, "brake-removed", 0.8, {"retry", "rate", "traffic"}, "removes back-off, a limiter or a breaker"),
     ):
         line = _fewer(pattern, diff)

@@ -25,6 +25,7 @@ from incidentfox.analysis.signatures import (
     SAME_AGAIN,
     SIGNATURES,
     TROUBLED,
+    WORK_RATE,
     Signature,
 )
 from incidentfox.analysis.symptoms import strong_anomalies, telling_logs
@@ -170,7 +171,10 @@ def _surge(alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding
     demand = [
         a
         for a in anomalies
-        if a.direction == "up" and DEMAND.search(a.metric) and not NOT_DEMAND.search(a.metric) and a.baseline > 0
+        if a.direction == "up"
+        and (DEMAND.search(a.metric) or WORK_RATE.search(a.metric))
+        and not NOT_DEMAND.search(a.metric)
+        and a.baseline > 0
     ]
     said = [f for f in logs if CROWD.search(_text(f))]
     paged = bool(CROWD.search(alert.summary))
@@ -183,6 +187,7 @@ def _surge(alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding
     if ratio < 1.5 or not first:
         return None
     miss = 1.0 - min(0.65, 0.3 + 0.2 * math.log2(ratio / 1.5))
+    miss = miss if DEMAND.search(top.metric) else miss**0.8
     miss *= 0.7 if said or paged else 1.0
     miss *= 0.85 if len({d.service for d in demand}) > 1 else 1.0
     return OperationalCause(

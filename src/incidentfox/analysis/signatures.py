@@ -128,7 +128,7 @@ SIGNATURES = (
         r"(provider|external|third.?party|vendor|partner|upstream).{0,80}(\b429\b|rate.?limit|quota)|"
         rf"{_EXTERNAL_HOST}.{{0,80}}(\b429\b|rate.?limit|quota)|(\b429\b|rate.?limit|"
         rf"quota).{{0,80}}{_EXTERNAL_HOST}", 0.5,
-        rivals="rate retry cache",
+        rivals="rate retry cache", firm=0.6,
     ),
     _signature(
         "disk-full", "scale", "a disk is full",
@@ -166,8 +166,12 @@ DEMAND = re.compile(
     r"request_rate|_rps$",
     re.IGNORECASE,
 )
+# Any other rate of work can be demand too, but proves less.
+WORK_RATE = re.compile(r"_per_(s|sec|second|m|min|minute)$|_(rps|qps|tps)$|_rate$", re.IGNORECASE)
 NOT_DEMAND = re.compile(
-    r"error|fail|latency|duration|timeout|reject|cancel|retr|wait|db_|sql|cache|pool|5xx|4xx|age|lag", re.I
+    r"error|fail|latency|duration|timeout|reject|cancel|retr|wait|db_|sql|cache|pool|5xx|4xx|age|lag|"
+    r"upstream|outbound|client|restart|panic|crash|evict|lock|except|gc_|fetch|expir|refus|drop|miss|rebalanc",
+    re.I,
 )
 CROWD = re.compile(
     r"(traffic|load|request|demand) (spike|surge|burst)|overload|load.?shed|queue (is )?full|"
