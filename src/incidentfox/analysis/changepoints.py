@@ -1,8 +1,10 @@
 """Where a series changed its level: one change point by Pettitt's rank test.
 
-Called by the metrics tool to date a shift, and by tests. Source: A. N. Pettitt, "A Non-Parametric Approach to
-the Change-Point Problem", Journal of the Royal Statistical Society C 28(2), 1979, pp. 126-135. The statistic
-uses ranks only, so the unit of the series, its distribution and single outliers do not matter.
+Called by the metrics tool to date a shift, and by tests. Source: A. N. Pettitt, "A Non-Parametric Approach to the
+Change-Point Problem", Journal of the Royal Statistical Society C 28(2), 1979, pp. 126-135. The statistic uses ranks
+only, so the unit of the series, its distribution and single outliers do not matter. The position is the split with
+the largest standardised Mann-Whitney statistic (D. M. Hawkins and Q. Deng, "A Nonparametric Change-Point Control
+Chart", Journal of Quality Technology 42(2), 2010).
 """
 
 from __future__ import annotations
@@ -47,12 +49,14 @@ def find_change_point(times: Sequence[float], values: Sequence[float], *, alpha:
     # U_t = 2 * (sum of the first t mid-ranks) - t (n + 1), which equals the double sum of signs (Pettitt, eq.
     # 2).
     statistic = 2 * np.cumsum(_mid_ranks(x)) - np.arange(1, n + 1) * (n + 1)
-    position = int(np.argmax(np.abs(statistic[:-1])))
-    k = float(abs(statistic[position]))
+    k = float(np.abs(statistic[:-1]).max())
     p_value = min(1.0, 2.0 * float(np.exp(-6.0 * k * k / (n**3 + n**2))))
     if p_value > alpha:
         return None
-    start = position + 1
+    # K decides whether; where is read off U_t over its own spread, the largest two-sample Mann-Whitney statistic:
+    # plain U_t leans towards the middle of the series when the sides are unequal.
+    split = np.arange(1, n)
+    start = int(np.argmax(np.abs(statistic[:-1]) / np.sqrt(split * (n - split)))) + 1
     return ChangePoint(
         time=float(t[start]),
         index=start,

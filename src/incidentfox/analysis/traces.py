@@ -79,7 +79,8 @@ def self_time_ms(span: Span, children: Sequence[Span]) -> float:
     intervals = sorted((max(start, c.start), min(end, c.start + c.duration_ms / 1000)) for c in children)
     covered, reached = 0.0, start
     for left, right in intervals:
-        if right > reached:
+        # A child that lies wholly outside has its ends crossed by the clipping.
+        if right > max(left, reached):
             covered += right - max(left, reached)
             reached = right
     return max(0.0, span.duration_ms - covered * 1000)
