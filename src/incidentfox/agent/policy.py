@@ -255,7 +255,11 @@ class RecordRequests(_Guarded):
             "model": response.model_name or self.model_name,
             "text": "\n".join(part.content for part in response.parts if isinstance(part, TextPart)),
             "tool_calls": [{"tool_call_id": call.tool_call_id, "tool": call.tool_name} for call in calls],
-            "usage": {"input_tokens": response.usage.input_tokens, "output_tokens": response.usage.output_tokens},
+            "usage": {
+                "input_tokens": response.usage.input_tokens,
+                "output_tokens": response.usage.output_tokens,
+                "cost_usd": float(response.usage.cost or 0),
+            },
         }
         scope.note(RunEventType.MODEL_RESPONDED, f"model-{scope.requests}", data)
         return response

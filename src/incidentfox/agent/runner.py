@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_ai.exceptions import AgentRunError
@@ -25,7 +25,7 @@ from incidentfox.agent.telemetry.protocol import Signal, Telemetry
 from incidentfox.contracts.answer import Answer, PlottedSeries, Report, Usage
 from incidentfox.contracts.events import AppendRunEvent, RunEvent, RunEventType
 from incidentfox.contracts.runs import RunInput, RunStatus
-from incidentfox.kernel.clock import utc
+from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.durable import FOR_EVER
 from incidentfox.kernel.errors import Failure, Permanent
 from incidentfox.kernel.ids import new_id
@@ -63,21 +63,21 @@ class Runner:
     """Runs a planner in this process, without a service or a database."""
 
     @staticmethod
-    async def stream(planner: Planner, asked: str | RunInput, *, run_id: str | None = None) -> AsyncIterator[RunEvent]:
+    async def stream(planner: Planner, asked: str | RunInput, *, run_id: str | None = None) -> AsyncGenerator[RunEvent]:
         """The run's events as they happen, the last one `run.finished`."""
         run_id = run_id or new_id("run")
-        seq, started, usage, error = 0, time.time(), Usage(), None
-        status, last = RunStatus.SUCCEEDED, utc(started)
+        seq, tally = 0, Tally()
+        status, error = RunStatus.SUCCEEDED, None
         try:
-            async for event in investigate(planner, as_input(asked), run_id, PassingJournal()):
-                seq, last = seq + 1, event.at
-                if event.type is RunEventType.ANSWER_READY:
-                    usage = Answer.model_validate(event.data).usage
-                yield RunEvent(run_id=run_id, seq=seq, type=event.type, at=event.at, data=event.data)
+            async with aclosing(investigate(planner, as_input(asked), run_id, PassingJournal())) as events:
+                async for event in events:
+                    seq += 1
+                    tally.add(event)
+                    yield RunEvent(run_id=run_id, seq=seq, type=event.type, at=event.at, data=event.data)
         except Failure as failure:
             status, error = ending_of(failure)
-        data = finished_data(status, error, usage, max(0.0, last.timestamp() - started))
-        yield RunEvent(run_id=run_id, seq=seq + 1, type=RunEventType.RUN_FINISHED, at=last, data=data)
+        data = finished_data(status, error, tally.usage(), tally.duration_s())
+        yield RunEvent(run_id=run_id, seq=seq + 1, type=RunEventType.RUN_FINISHED, at=utc_now(), data=data)
 
     @staticmethod
     async def run(planner: Planner, asked: str | RunInput, *, run_id: str | None = None) -> RunResult:
@@ -90,9 +90,45 @@ class Runner:
         return RunResult(found, found.usage, tuple(events))
 
 
+@dataclass
+class Tally:
+    """What a run's events add up to: kept by whoever drains them."""
+
+    answer: Answer | None = None
+    tools: dict[str, str] = field(default_factory=dict)
+    _usage: Usage = field(default_factory=Usage)
+    _first: float | None = None
+    _last: float = 0.0
+
+    def add(self, event: AppendRunEvent) -> None:
+        """Counts one event."""
+        at = event.at.timestamp()
+        self._first = at if self._first is None else self._first
+        self._last = max(self._last, at)
+        if event.type is RunEventType.ANSWER_READY:
+            self.answer = Answer.model_validate(event.data)
+        elif event.type is RunEventType.TOOL_CALLED:
+            self.tools[event.data["tool_call_id"]] = event.data["tool"]
+            self._count(tool_calls=1)
+        elif event.type is RunEventType.MODEL_RESPONDED:
+            self._count(requests=1, **event.data["usage"])
+
+    def usage(self) -> Usage:
+        """What the run has cost: of the answer where there is one, else as far as it came."""
+        return self.answer.usage if self.answer else self._usage
+
+    def duration_s(self) -> float:
+        """Seconds from the first event to the last."""
+        return self._last - self._first if self._first is not None else 0.0
+
+    def _count(self, **more: float) -> None:
+        now = self._usage.model_dump()
+        self._usage = self._usage.model_copy(update={key: now[key] + value for key, value in more.items()})
+
+
 async def investigate(
     planner: Planner, asked: RunInput, run_id: str, journal: Journal
-) -> AsyncIterator[AppendRunEvent]:
+) -> AsyncGenerator[AppendRunEvent]:
     """Investigates and yields every event from `run.started` to `answer.ready`.
 
     Raises a Failure where the run cannot go on: RunTimedOut, TurnsExhausted, Unprocessable for the configuration,

@@ -15,7 +15,7 @@ WORKFLOW_VERSION = 1
 class PlannerSettings(ServiceSettings):
     """What it takes to read a team's configuration: all that `get_planner_for_team` needs."""
 
-    config_service_url: str = Field(description="Base URL of the Config Service.")
+    config_service_url: str = Field(default="http://127.0.0.1:8081", description="Base URL of the Config Service.")
 
 
 class AgentSettings(PlannerSettings, DatabaseSettings):
@@ -30,6 +30,10 @@ class AgentSettings(PlannerSettings, DatabaseSettings):
     agent_runs_per_process: int = Field(default=16, ge=1, le=500, description="Runs at a time in one agent process.")
     durable_poll_interval_s: float = Field(
         default=0.1, gt=0, le=5, description="Seconds between looks for queued runs; an idle agent waits half of it."
+    )
+
+    drain_s: float = Field(
+        default=10.0, ge=0, le=300, description="Seconds that a stopping process lets its running work finish."
     )
 
     def engine(self) -> EngineSettings:

@@ -1,0 +1,67 @@
+"""The agent service: composition root. `uvicorn incidentfox.agent.main:app --factory`, default port 8084."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from incidentfox.agent.api import Door, router
+from incidentfox.agent.settings import AgentSettings
+from incidentfox.agent.workflow import QUEUE, declare_run
+from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential
+from incidentfox.clients.introspection import IntrospectingAuthenticator
+from incidentfox.kernel.durable import Engine
+from incidentfox.kernel.identity import ServiceIdentity
+from incidentfox.kernel.logging import configure_logging
+from incidentfox.kernel.telemetry import configure_telemetry
+from incidentfox.kernel.web.app import AppParts
+from incidentfox.kernel.web.app import create_app as create_service
+from incidentfox.kernel.web.auth import Authenticator
+
+SERVICE = "agent"
+AUDIENCE = "agent"
+
+
+def app() -> FastAPI:
+    """The application with its settings from the environment: what uvicorn calls."""
+    settings = AgentSettings()
+    configure_logging(SERVICE, settings.log_level)
+    return create_app(settings)
+
+
+def create_app(settings: AgentSettings) -> FastAPI:
+    """The application with given settings. It executes runs as long as it is up."""
+    identity = ServiceIdentity(SERVICE, settings.identity_key())
+    client = ConfigServiceClient(settings.config_service_url, ServiceCredential(identity))
+    engine = Engine(settings.engine())
+    engine.queue(
+        QUEUE,
+        concurrency_per_partition=settings.agent_runs_per_team,
+        worker_concurrency=settings.agent_runs_per_process,
+    )
+    declare_run(engine, client, settings.console_url)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        provider = configure_telemetry(SERVICE, settings.otlp_endpoint)
+        await engine.launch()
+        try:
+            yield
+        finally:
+            await engine.stop(settings.drain_s)
+            await client.close()
+            provider.shutdown()
+
+    async def ready() -> None:
+        await engine.status("readiness")
+
+    authenticator = Authenticator(AUDIENCE, settings.trusted_keys(), IntrospectingAuthenticator(client))
+    service = create_service(
+        AppParts(
+            service=SERVICE, title="IncidentFox Agent", authenticator=authenticator, lifespan=lifespan, ready=ready
+        )
+    )
+    service.include_router(router(Door(engine, client)))
+    return service
