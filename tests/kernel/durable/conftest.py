@@ -13,8 +13,10 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import make_url
 
 from incidentfox.kernel.durable import Engine, EngineSettings, migrate
+from incidentfox.local.postgres import EmbeddedPostgres
 
 WORKER = Path(__file__).parent / "worker_program.py"
 DEADLINE_S = 20.0
@@ -32,49 +34,52 @@ class Services:
 
 
 @pytest.fixture(scope="session")
-def server_url(request: pytest.FixtureRequest) -> str:
-    """A superuser's address: TEST_DATABASE_URL if set, else of the test process's own Postgres."""
-    return os.environ.get("TEST_DATABASE_URL") or str(request.getfixturevalue("cluster").superuser_url())
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A superuser's address: TEST_DATABASE_URL if set, else of a Postgres that no service's migration has touched."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield url
+        return
+    with EmbeddedPostgres(tmp_path_factory.mktemp("durable") / "postgres", durable=False) as postgres:
+        yield postgres.superuser_url()
 
 
 @pytest.fixture(scope="session")
 def services(server_url: str) -> Iterator[Services]:
     """A database of our own with the schemas `agent_dbos` and `orchestrator_dbos`, each for its own role."""
-    from sqlalchemy import make_url
-
     suffix, password = secrets.token_hex(4), secrets.token_hex(8)
+    database, owner = f"durable_{suffix}", f"owner_{suffix}"
+    agent, orchestrator = f"agent_{suffix}", f"orchestrator_{suffix}"
     server = make_url(server_url)
 
-    def url(role: str | None = None) -> str:
-        own = server.set(database=f"durable_{suffix}")
-        chosen = own if role is None else own.set(username=role, password=password)
+    def url(role: str) -> str:
+        chosen = server.set(database=database, username=role, password=password)
         return chosen.render_as_string(hide_password=False)
-
-    agent, orchestrator = f"agent_{suffix}", f"orchestrator_{suffix}"
 
     async def create() -> None:
         connection = await asyncpg.connect(server_url)
-        await connection.execute(f"CREATE DATABASE durable_{suffix}")
-        for role in (agent, orchestrator):
-            await connection.execute(f"CREATE ROLE {role} LOGIN NOBYPASSRLS PASSWORD '{password}'")
+        for role in (owner, agent, orchestrator):
+            await connection.execute(f"CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{password}'")
+        await connection.execute(f"GRANT pg_signal_backend TO {owner}")
+        await connection.execute(f"CREATE DATABASE {database} OWNER {owner}")
         await connection.close()
-        connection = await asyncpg.connect(url())
+        connection = await asyncpg.connect(url(owner))
         await connection.execute(
-            "CREATE TABLE ledger (id bigserial, workflow_id text, what text, pid int, at timestamptz DEFAULT now());"
-            "CREATE TABLE gates (name text); CREATE TABLE inside (partition text)"
+            "CREATE SCHEMA test; ALTER ROLE CURRENT_USER SET search_path = test;"
+            "CREATE TABLE test.ledger (id bigserial, workflow_id text, what text, pid int);"
+            "CREATE TABLE test.gates (name text); CREATE TABLE test.inside (partition text)"
         )
         await connection.close()
 
     async def drop() -> None:
         connection = await asyncpg.connect(server_url)
-        await connection.execute(f"DROP DATABASE durable_{suffix} WITH (FORCE)")
-        await connection.execute(f"DROP ROLE {agent}; DROP ROLE {orchestrator}")
+        await connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
+        await connection.execute(f"DROP ROLE {owner}; DROP ROLE {agent}; DROP ROLE {orchestrator}")
         await connection.close()
 
     asyncio.run(create())
-    migrate(url(), "agent", agent)
-    migrate(url(), "orchestrator", orchestrator)
-    yield Services(url(), url(agent), url(orchestrator), agent, orchestrator)
+    migrate(url(owner), "agent", agent)
+    migrate(url(owner), "orchestrator", orchestrator)
+    yield Services(url(owner), url(agent), url(orchestrator), agent, orchestrator)
     asyncio.run(drop())
 
 

@@ -197,8 +197,12 @@ async def test_status_and_wait_of_the_unknown_and_the_unfinished(settings) -> No
         assert (status.state, status.partition, status.dispatches) == (State.QUEUED, "team-a", 0)
         with pytest.raises(Timeout):
             await engine.wait("w1", timeout_s=0.1)
+        waiting = asyncio.create_task(engine.wait("w1"))
+        await asyncio.sleep(0)
     finally:
         await engine.stop()
+    with pytest.raises(Unavailable, match="stopped"):
+        await waiting
 
 
 async def test_what_cannot_run_is_refused_at_the_start(settings) -> None:
@@ -342,6 +346,8 @@ async def test_it_is_a_polite_guest(settings, launched) -> None:
     async with launched(engine):
         with pytest.raises(RuntimeError, match="launched in this process already"):
             await Engine(settings).launch()
+        with pytest.raises(RuntimeError, match="launched already"):
+            await engine.launch()
         await engine.start("w", "w1")
         await engine.wait("w1", timeout_s=10)
     assert threads == [loop], "workflows run on the loop that launched the engine"

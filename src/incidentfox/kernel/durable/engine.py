@@ -229,11 +229,14 @@ class Engine:
         """Takes up work. Raises NotMigrated if the schema is not ready; never changes it."""
         from incidentfox.kernel.durable.worker import Worker
 
+        if self._worker is not None:
+            raise RuntimeError("The engine is launched already.")
         await self.connect()
         if not self._queues:
             self.queue(DEFAULT_QUEUE, partitioned=False, worker_concurrency=64)
-        store = self._require_store()
-        self._worker = Worker(self.settings, store, self._workflows)
+        store, watch = self._require_store(), self._watch
+        assert watch is not None
+        self._worker = Worker(self.settings, store, self._workflows, on_end=watch.nudge)
         try:
             for queue in self._queues.values():
                 await store.declare_queue(queue, self.settings.poll_interval_s)
@@ -245,7 +248,7 @@ class Engine:
     async def stop(self, grace_s: float = 10.0) -> None:
         """Takes no more work, lets what runs finish for `grace_s` seconds, and leaves the rest to other workers.
 
-        Also undoes `connect`. Whoever still waits for a workflow is cancelled.
+        Also undoes `connect`. Whoever still waits for a workflow gets Unavailable.
         """
         if self._worker is not None:
             await self._worker.stop(grace_s)

@@ -1,7 +1,8 @@
 """A worker's sign of life: a name of its own, and an advisory lock on it, held by a connection that does nothing else.
 
 Postgres frees the lock the moment the process or its connection is gone, which is how peers learn of it. The name is
-new for every lease, so whatever was claimed under an old one is known to be orphaned.
+new for every lease, so whatever was claimed under an old one is known to be orphaned. The connection must reach
+Postgres itself or a pooler in session mode: in transaction mode a pooler would share the lock's session out.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import asyncpg  # type: ignore[import-untyped]
 from incidentfox.kernel.durable.options import EngineSettings
 from incidentfox.kernel.durable.store import DATABASE_AWAY, lock_key_sql
 
-_SILENCE_S = 3.0
+_SILENCE_S = 6.0
 
 # The server gives a vanished host's lock up after about 11 s (idle + 3 probes), well after the worker has fenced
-# itself (heartbeat + silence, 4 s): the two never overlap. Ignored on a Unix socket, where a peer cannot vanish.
+# itself (heartbeat + silence, 7 s): the two never overlap. Ignored on a Unix socket, where a peer cannot vanish.
 _KEEPALIVE = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
 
 
@@ -54,11 +55,20 @@ class Lease:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), self._heartbeat_s)
                 return
-            try:
-                await self._connection.fetchval("SELECT 1", timeout=_SILENCE_S)
-            except DATABASE_AWAY:
+            if not await self._answers():
                 break
         self._connection.terminate()
+
+    async def _answers(self) -> bool:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        try:
+            await self._connection.fetchval("SELECT 1", timeout=_SILENCE_S)
+        except DATABASE_AWAY as error:
+            # A loop that was busy for so long sees its own silence, not the server's: ask again.
+            was_busy = loop.time() - asked_at > _SILENCE_S + 1.0
+            return isinstance(error, TimeoutError) and was_busy
+        return True
 
     def release(self) -> None:
         """Ends the lease at once; the server frees the lock when it sees the connection close."""

@@ -43,7 +43,7 @@ class EngineSettings:
     lost_after_s: float = 15.0
     """A workflow that this worker claimed but is not running after so long is handed back."""
     heartbeat_s: float = 1.0
-    """How often the lease's connection is tried; the worker fences itself after three silent seconds more."""
+    """How often the lease's connection is tried; the worker fences itself after six silent seconds more."""
     park_after_s: float = 5.0
     """A wait at least this long gives up the workflow's place in its queue (state `waiting`)."""
     max_recoveries: int = 1000

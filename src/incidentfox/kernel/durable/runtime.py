@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,6 +26,8 @@ from incidentfox.kernel.errors import Failure
 WorkflowBody = Callable[..., Awaitable[None]]
 
 _THREADS = 16
+_SAY_AGAIN_S = 30.0
+_SAME_PREFIX = 32
 _LIBRARY_LOG = logging.getLogger("dbos")
 
 
@@ -36,16 +39,30 @@ class Abandoned(BaseException):
 
 
 class _Noise(logging.Filter):
-    """Drops what the library says about executions that were abandoned or that failed on purpose.
+    """Drops what the library says about executions that were abandoned or that failed on purpose, and its repetitions.
 
-    Both are in the workflow's row, and the engine logs the second in its own words.
+    The first two are in the workflow's row, and the worker logs the second in its own words. The last are what every
+    poll says, ten times a second, while the database is away.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[str, float] = {}
+
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.msg.startswith(("Asyncio task cancelled for workflow or step", "Current version '")):
+        text = str(record.msg)
+        if text.startswith(("Asyncio task cancelled for workflow or step", "Current version '")):
             return False
         raised = record.exc_info[1] if record.exc_info else None
-        return not isinstance(raised, Failure | Abandoned)
+        if isinstance(raised, Failure | Abandoned):
+            return False
+        if record.levelno > logging.WARNING:
+            return True
+        key, now = text[:_SAME_PREFIX], time.monotonic()
+        if now - self._said_at.get(key, -_SAY_AGAIN_S) < _SAY_AGAIN_S:
+            return False
+        self._said_at[key] = now
+        return True
 
 
 def latest_schema_version(schema: str) -> int:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-
 from incidentfox.kernel.durable.options import schema_name
 from incidentfox.kernel.errors import Permanent
 
@@ -24,6 +22,8 @@ def migrate(owner_url: str, service: str, role: str) -> None:
     Blocking; idempotent; safe against parallel runs. `role` must exist. It may read and write rows and enqueue, but
     not change the schema, and nobody else may enter it.
     """
+    import sqlalchemy as sa
+
     from incidentfox.kernel.durable import runtime
 
     schema = schema_name(service)

@@ -57,7 +57,7 @@ class Store:
         """Opens the pool: two connections at most, closed again after a minute of idleness."""
         pool = await asyncpg.create_pool(
             settings.plain_url,
-            min_size=1,
+            min_size=0,
             max_size=2,
             max_inactive_connection_lifetime=60,
             command_timeout=30,

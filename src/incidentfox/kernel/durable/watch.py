@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from incidentfox.kernel.durable.options import WorkflowStatus
 from incidentfox.kernel.durable.store import Store
-from incidentfox.kernel.errors import NotFound, Timeout
+from incidentfox.kernel.errors import NotFound, Timeout, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,11 @@ class Watch:
         self._interval_s = interval_s
         self._waiters: dict[str, list[asyncio.Future[WorkflowStatus]]] = {}
         self._poller: asyncio.Task[None] | None = None
+        self._nudge = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Looks again at once: a workflow has just ended in this process."""
+        self._nudge.set()
 
     async def wait(self, workflow_id: str, timeout_s: float | None) -> WorkflowStatus:
         """Waits for a workflow's end. Raises NotFound for an unknown id, Timeout after `timeout_s`."""
@@ -39,16 +45,18 @@ class Watch:
                 del self._waiters[workflow_id]
 
     async def close(self) -> None:
-        """Ends the polling; whoever still waits is cancelled."""
+        """Ends the polling; whoever still waits gets Unavailable."""
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)
         for waiters in self._waiters.values():
             for waiter in waiters:
-                waiter.cancel()
+                if not waiter.done():
+                    waiter.set_exception(Unavailable("The engine stopped; the workflow goes on elsewhere."))
 
     async def _poll(self) -> None:
         while self._waiters:
+            self._nudge.clear()
             watched = list(self._waiters)
             try:
                 found = await self._store.statuses(watched)
@@ -57,7 +65,8 @@ class Watch:
             else:
                 for workflow_id in watched:
                     self._answer(workflow_id, found.get(workflow_id))
-            await asyncio.sleep(self._interval_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nudge.wait(), self._interval_s)
 
     def _answer(self, workflow_id: str, status: WorkflowStatus | None) -> None:
         for waiter in self._waiters.get(workflow_id, ()):

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 Workflow = Callable[..., Awaitable[None]]
 
 _CANCEL_S = 5.0
+_LEASE_RETRY_S = 0.5
+_TRIES_PER_WARNING = 60
 
 
 class Worker:
@@ -29,8 +31,16 @@ class Worker:
 
     _only: Worker | None = None
 
-    def __init__(self, settings: EngineSettings, store: Store, workflows: Mapping[str, Workflow]) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        store: Store,
+        workflows: Mapping[str, Workflow],
+        on_end: Callable[[], None],
+    ) -> None:
+        """`on_end` is called whenever a workflow has ended in this process."""
         self._settings = settings
+        self._on_end = on_end
         self._store = store
         self._workflows = workflows
         self._executions: set[Execution] = set()
@@ -93,7 +103,7 @@ class Worker:
             execution = Execution(workflow_id, owner, task)
             self._executions.add(execution)
             # The outcome is written after this function returns: the execution is over only when its task is.
-            task.add_done_callback(lambda _: self._executions.discard(execution))
+            task.add_done_callback(lambda _: self._ended(execution))
             current.set(execution)
             try:
                 await function(*args)
@@ -102,6 +112,10 @@ class Worker:
                 raise
 
         return run
+
+    def _ended(self, execution: Execution) -> None:
+        self._executions.discard(execution)
+        self._on_end()
 
     async def _abandon_executions(self) -> None:
         tasks = {execution.task for execution in self._executions}
@@ -127,12 +141,15 @@ class Worker:
             log.info("durable worker %s took up work again", self._lease.executor_id)
 
     async def _new_lease(self) -> Lease:
+        tries = 0
         while True:
             try:
                 return await Lease.acquire(self._settings)
             except Exception as error:  # noqa: BLE001 - without a lease this worker is of no use; it never gives up
-                log.warning("no new lease yet, trying again: %r", error)
-                await asyncio.sleep(0.5)
+                if tries % _TRIES_PER_WARNING == 0:
+                    log.warning("no new lease yet, trying again: %r", error)
+                tries += 1
+                await asyncio.sleep(_LEASE_RETRY_S)
 
     async def _sweep(self) -> None:
         """Looks for work that dead workers left, and for work this one claimed but does not run."""
