@@ -1,0 +1,121 @@
+"""One test judges every tool: described, bounded, deterministic, read-only, honest about what it cannot answer."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+from pydantic_ai import RunContext
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.usage import RunUsage
+from tests.agent.scenes import alert_of, recorded, small_incident
+
+from incidentfox.agent.journal import PassingJournal
+from incidentfox.agent.policy import MAX_RESULT_BYTES
+from incidentfox.agent.redaction import redact
+from incidentfox.agent.scope import RunScope
+from incidentfox.agent.telemetry.protocol import NoTelemetry, Signal, Telemetry
+from incidentfox.agent.toolbox import Tool, catalogue
+from incidentfox.analysis.signals import DatabaseSession, StatusNotice
+from incidentfox.contracts.configuration import AgentLimits
+from incidentfox.kernel.errors import Failure
+
+pytestmark = pytest.mark.anyio
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "rank_anomalies": {},
+    "query_metrics": {"service": "orders", "metric": "http_5xx_ratio"},
+    "find_log_patterns": {},
+    "search_logs": {"text": "timeout"},
+    "analyse_traces": {},
+    "rank_changes": {"services": ["orders"], "onset": 1772361600.0, "identifiers": ["list_orders"]},
+    "show_change": {"ref": "a" * 12},
+    "database_activity": {},
+    "status_notices": {},
+}
+
+
+class Everything:
+    """The small incident, with a database and a status feed."""
+
+    def __init__(self) -> None:
+        self._recorded = recorded(small_incident())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._recorded, name)
+
+    async def available(self) -> frozenset[Signal]:
+        return frozenset(Signal)
+
+    async def database(self) -> list[DatabaseSession]:
+        holder = DatabaseSession(7, "orders", "idle in transaction", "Client:ClientRead", 90.0, 80.0, "UPDATE stock")
+        waiter = DatabaseSession(8, "frontend", "active", "Lock:transactionid", 30.0, 30.0, "UPDATE stock", (7,))
+        return [holder, waiter]
+
+    async def notices(self) -> list[StatusNotice]:
+        return [StatusNotice(1772361000.0, "dns", "degraded", "resolver not responding")]
+
+
+def context(telemetry: Telemetry) -> RunContext[RunScope]:
+    alert = alert_of(small_incident())
+    scope = RunScope(
+        run_id="run_x",
+        alert=alert,
+        fired_at=alert.fired_at.timestamp(),
+        telemetry=telemetry,
+        signals=frozenset(Signal),
+        journal=PassingJournal(),
+        limits=AgentLimits(),
+        nonce="0" * 16,
+        started_at=0.0,
+        emit=lambda _: None,
+    )
+    return RunContext(deps=scope, model=TestModel(), usage=RunUsage())
+
+
+def test_every_tool_has_its_case() -> None:
+    assert set(ARGUMENTS) == set(catalogue())
+
+
+@pytest.mark.parametrize("tool", catalogue().values(), ids=catalogue())
+async def test_tool(tool: Tool) -> None:
+    definition = tool.definition()
+    schema = definition.function_schema.json_schema
+    assert definition.description
+    assert tool.effect == "read"
+    assert tool.needs
+    assert all(field.get("description") for field in schema["properties"].values())
+    assert inspect.getmodule(tool.function).__doc__  # type: ignore[union-attr]
+
+    everything: Any = Everything()
+    first, second = [await tool.function(context(everything), **ARGUMENTS[tool.name]) for _ in range(2)]
+    text = json.dumps(first, allow_nan=False)
+    assert json.loads(text) == json.loads(json.dumps(second))
+    assert len(text) < MAX_RESULT_BYTES
+    assert json.loads(json.dumps(redact(first))) == json.loads(text), "an innocent result is not redacted"
+    if "limit" in schema["properties"]:
+        await tool.function(context(everything), **ARGUMENTS[tool.name], limit=10**9)
+        await tool.function(context(everything), **ARGUMENTS[tool.name], limit=-1)
+
+    with pytest.raises(Failure, match=r"integrations\.telemetry"):
+        await tool.function(context(NoTelemetry()), **ARGUMENTS[tool.name])
+
+
+async def test_what_does_not_exist_is_said_with_what_does() -> None:
+    everything: Any = Everything()
+    query = catalogue()["query_metrics"].function
+    with pytest.raises(Failure, match="db_query_duration_p99_ms"):
+        await query(context(everything), service="orders", metric="nonsense")
+    with pytest.raises(Failure, match="frontend"):
+        await query(context(everything), service="nonsense", metric="x")
+    with pytest.raises(Failure, match="No commit or flag"):
+        await catalogue()["show_change"].function(context(everything), ref="fffffff")
+
+
+async def test_the_blocker_is_found() -> None:
+    everything: Any = Everything()
+    result = await catalogue()["database_activity"].function(context(everything))
+    assert [one["pid"] for one in result["blockers"]] == [7]
+    assert result["states"] == {"active": 1, "idle in transaction": 1}
