@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from incidentfox.analysis.anomalies import rank_anomalies
 from incidentfox.analysis.changes import rank_changes
@@ -126,8 +127,13 @@ class Scene:
                 )  # fmt: skip
         return self
 
-    def diagnose(self) -> Diagnosis:
-        alert = Alert(self.service, self.metric, self.summary, START + MINUTE * self.fired)
+    @property
+    def alert(self) -> Alert:
+        return Alert(self.service, self.metric, self.summary, START + MINUTE * self.fired)
+
+    def findings(self) -> dict[str, Any]:
+        """What the tools would return, by the keyword of `diagnose`."""
+        alert = self.alert
         anomalies = rank_anomalies(self.series, fired_at=alert.fired_at)
         onset = min((a.onset for a in anomalies if a.onset <= alert.fired_at), default=alert.fired_at)
         logs = find_log_patterns(self.logs, (), onset=onset)
@@ -139,10 +145,17 @@ class Scene:
             tuple(self.notices),
         )
         ranked = rank_changes(changes, symptom_of(alert, anomalies, logs, traces))
-        return diagnose(
-            alert, anomalies=anomalies, logs=logs, traces=traces, changes=ranked,
-            locks=find_blockers(self.sessions), notices=self.notices,
-        )  # fmt: skip
+        return {
+            "anomalies": anomalies,
+            "logs": logs,
+            "traces": traces,
+            "changes": ranked,
+            "locks": find_blockers(self.sessions),
+            "notices": tuple(self.notices),
+        }
+
+    def diagnose(self) -> Diagnosis:
+        return diagnose(self.alert, **self.findings())
 
 
 GUILTY = b"guilty".hex().ljust(40, "0")

@@ -2,9 +2,9 @@
 
 Called by the metrics tool to date a shift, and by tests. Source: A. N. Pettitt, "A Non-Parametric Approach to the
 Change-Point Problem", Journal of the Royal Statistical Society C 28(2), 1979, pp. 126-135. The statistic uses ranks
-only, so the unit of the series, its distribution and single outliers do not matter. The position is the split with
-the largest standardised Mann-Whitney statistic (D. M. Hawkins and Q. Deng, "A Nonparametric Change-Point Control
-Chart", Journal of Quality Technology 42(2), 2010).
+only, so the unit of the series, its distribution and single outliers do not matter. The position is the least-squares
+split (J. Bai, "Least Squares Estimation of a Shift in Linear Processes", Journal of Time Series Analysis 15(5),
+1994).
 """
 
 from __future__ import annotations
@@ -53,10 +53,13 @@ def find_change_point(times: Sequence[float], values: Sequence[float], *, alpha:
     p_value = min(1.0, 2.0 * float(np.exp(-6.0 * k * k / (n**3 + n**2))))
     if p_value > alpha:
         return None
-    # K decides whether; where is read off U_t over its own spread, the largest two-sample Mann-Whitney statistic:
-    # plain U_t leans towards the middle of the series when the sides are unequal.
+    # K decides whether; where is the least-squares split of the values, outliers clipped: ranks cannot tell the
+    # true split from one a few samples on whose values happen to be the lowest of their side.
+    clipped = np.clip(x, *np.quantile(x, (0.05, 0.95)))
     split = np.arange(1, n)
-    start = int(np.argmax(np.abs(statistic[:-1]) / np.sqrt(split * (n - split)))) + 1
+    left = np.cumsum(clipped)[:-1]
+    right = clipped.sum() - left
+    start = int(np.argmax(left**2 / split + right**2 / (n - split))) + 1
     return ChangePoint(
         time=float(t[start]),
         index=start,

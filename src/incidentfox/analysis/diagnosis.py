@@ -8,6 +8,7 @@ diff explains the symptom; and where nothing deviates or nothing explains, the v
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -42,8 +43,12 @@ __all__ = ["diagnose", "symptom_of"]
 CHANGE_EXPLAINS = 0.3
 ONLY_SUSPECT = 0.2
 CAUSE_STANDS = 0.45
-_HELD_SECONDS = 2.0
+_IDLE_SECONDS = 2.0
+_BUSY_SECONDS = 10.0
 _MAXIMUM_SUSPECTS = 6
+_HOLDS = frozenset(
+    ("release-removed", "call-removed", "transaction-added", "lock-added", "blocking-call-added", "per-item-call")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,7 @@ def _alone(case: _Case, change: ChangeFinding) -> bool:
 
 def _held_transaction(case: _Case) -> _Verdict | None:
     """The database's own word on who blocks whom outranks every inference."""
-    heads = [lock for lock in case.locks if lock.waiting > 0 and lock.transaction_age_s >= _HELD_SECONDS]
+    heads = [lock for lock in case.locks if lock.waiting > 0 and _is_held(lock)]
     if not heads:
         return None
     lock = max(heads, key=lambda found: (found.waiting, found.transaction_age_s))
@@ -166,8 +171,16 @@ def _held_transaction(case: _Case) -> _Verdict | None:
     )
 
 
+def _is_held(lock: LockFinding) -> bool:
+    """Whether the session holds on for longer than work takes; an idle one does no work at all."""
+    idle = lock.state.startswith("idle in transaction")
+    return lock.transaction_age_s >= (_IDLE_SECONDS if idle else _BUSY_SECONDS)
+
+
 def _concerns_locks(change: ChangeFinding) -> float:
-    return 1.5 if {"lock", "pool"}.intersection(change.families) else 1.0
+    """How likely the kind of change leaves a transaction open, against any other change of the same service."""
+    spoken = bool({"lock", "pool"}.intersection(change.families))
+    return (1.5 if spoken else 0.6) * (1.5 if change.effect in _HOLDS else 1.0)
 
 
 def _known_services(case: _Case) -> list[str]:
@@ -179,16 +192,17 @@ def _known_services(case: _Case) -> list[str]:
 
 def _service_of(application: str, services: Sequence[str]) -> str | None:
     """The known service that a database application name belongs to: equal, or contained as a whole word."""
-    name = application.lower().replace("_", "-")
+    name = _plain_name(application)
     for service in services:
-        if name == service.lower().replace("_", "-"):
+        if name and name == _plain_name(service):
             return service
-    inside = [
-        s
-        for s in services
-        if s and f"-{s.lower().replace('_', '-')}-" in f"-{name}-".replace(":", "-").replace("/", "-")
-    ]
+    inside = [s for s in services if s and f"-{_plain_name(s)}-" in f"-{name}-"]
     return max(inside, key=len, default=None)
+
+
+def _plain_name(name: str) -> str:
+    """Lower case, every run of other characters one hyphen: `Shop:inventory@pod-7` reads shop-inventory-pod-7."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _operational(case: _Case, cause: OperationalCause, change: ChangeFinding | None) -> _Verdict:
@@ -294,6 +308,9 @@ def _radius(case: _Case, first: str, verdict: _Verdict) -> tuple[str, ...]:
         victim for lock in case.locks for v in lock.victims if (victim := _service_of(v, _known_services(case)))
     }
     edges = [*case.traces.edges, *edges_from_logs(case.telling, symptomatic | {first})]
+    if case.traces.deepest_failing != first:
+        # Only traces can show that a callee in trouble is a victim of its caller; without them it counts.
+        edges = [e for e in edges if e.caller != first]
     return tuple(s for s in blast_radius(edges, symptomatic, first) if s != verdict.component)
 
 

@@ -41,7 +41,7 @@ _CACHED = re.compile(
 _BRAKE = re.compile(r"back_?off|jitter|limiter|throttl|circuit|breaker|semaphore|debounce|rate_?limit", re.IGNORECASE)
 _RELEASE = re.compile(
     r"\.?(close|release|commit|rollback|unlock|cancel|unsubscribe|dispose|remove_?listener|clear_?interval|stop|free|"
-    r"put_?conn|return_?connection|shutdown|flush|delete|evict|done)\w*\(|\bwith\b.*\bas\b|\busing\b|autocommit",
+    r"put_?conn|return_?connection|shutdown|flush|delete|evict|done)\w*\(|^(async )?with\b.*:$|\busing\b|autocommit",
     re.IGNORECASE,
 )
 _CALL = re.compile(r"([A-Za-z_$][\w$]*)\s*(?:\[[\w.]+\])?\(")

@@ -17,7 +17,8 @@ from statistics import median
 from incidentfox.analysis.findings import Edge, SpanFinding, TraceReport
 from incidentfox.analysis.signals import Span
 
-_CANCELLED = re.compile(r"cancel", re.IGNORECASE)
+# Not "canceling statement due to lock timeout": that is the database speaking for itself.
+_CANCELLED = re.compile(r"\bcancell?ed\b(?! by (an? )?(admin|operator))|client (closed|disconnected)", re.IGNORECASE)
 _TIMED_OUT = re.compile(r"deadline|time[d -]?out", re.IGNORECASE)
 _SLOWER = 1.5
 _SPAN_CLOCK_SLACK_S = 1.0
