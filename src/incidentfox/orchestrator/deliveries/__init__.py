@@ -1,0 +1,1 @@
+"""Accepted deliveries: what came in, and what became of it."""

@@ -1,0 +1,77 @@
+"""Pure rules of dispatch: what an event becomes for the audit, for the run and for its timeline."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from incidentfox.contracts.audit import AppendAuditEvent
+from incidentfox.contracts.events import AppendRunEvent, AppendRunEvents, RunEventType
+from incidentfox.contracts.routing import Route
+from incidentfox.contracts.runs import CreateRun, RunInput
+from incidentfox.contracts.webhooks import Delivery
+from incidentfox.orchestrator.webhooks.source import ParsedEvent
+
+PROMPT = "Find the root cause of this alert, with the evidence for it."
+
+
+def audit_event(delivery: Delivery, route: Route) -> AppendAuditEvent:
+    """The routing decision as it goes on record, before anything runs. One per delivery, whatever it says."""
+    return AppendAuditEvent(
+        event_key=f"delivery.route/{delivery.delivery_id}",
+        team_node_id=route.team_node_id,
+        action="delivery.routed" if route.team_node_id else "delivery.unrouted",
+        target=delivery.delivery_id,
+        correlation_id=delivery.correlation_id,
+        detail={
+            "endpoint_id": delivery.endpoint_id,
+            "source": delivery.source,
+            "delivery_key": delivery.delivery_key,
+            "event_type": delivery.event_type,
+            "received_at": delivery.received_at.isoformat(),
+            **_routing(route),
+        },
+    )
+
+
+def new_run(delivery: Delivery, event: ParsedEvent, run_id: str, incident_id: str, team_node_id: str) -> CreateRun:
+    """The run that a trigger starts."""
+    return CreateRun(
+        run_id=run_id,
+        team_node_id=team_node_id,
+        input=RunInput(prompt=PROMPT, alert=event.alert, reply_to=event.reply_to, recording_id=event.recording_id),
+        source=delivery.source,
+        delivery_id=delivery.delivery_id,
+        incident_id=incident_id,
+        correlation_id=delivery.correlation_id,
+    )
+
+
+def first_events(delivery: Delivery, route: Route, routed_at: datetime) -> AppendRunEvents:
+    """The head of the run's timeline: how it came about."""
+    accepted = AppendRunEvent(
+        event_key="delivery.accepted",
+        type=RunEventType.DELIVERY_ACCEPTED,
+        at=delivery.received_at,
+        data={
+            "delivery_id": delivery.delivery_id,
+            "source": delivery.source,
+            "endpoint_id": delivery.endpoint_id,
+            "event_type": delivery.event_type,
+            "received_at": delivery.received_at.isoformat(),
+        },
+    )
+    routed = AppendRunEvent(
+        event_key="delivery.routed",
+        type=RunEventType.DELIVERY_ROUTED,
+        at=routed_at,
+        data={"team_node_id": route.team_node_id, **_routing(route)},
+    )
+    return AppendRunEvents(events=(accepted, routed))
+
+
+def _routing(route: Route) -> dict[str, object]:
+    return {
+        "reason": route.reason,
+        "matched": route.matched.model_dump(mode="json") if route.matched else None,
+        "tried": [identifier.model_dump(mode="json") for identifier in route.tried],
+    }

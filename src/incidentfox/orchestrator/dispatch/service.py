@@ -1,0 +1,188 @@
+"""The single acts of dispatch, each safe to repeat: route, audit, correlate, create the run, start the agent, settle.
+
+Called by workflow.py, as durable steps. What the Config Service or an Agent refuses for good raises Permanent; what
+may pass, Temporary. A peer that does not accept this service's identity, answers in no form of ours or not at all is
+Temporary: the operator will mend it, and the event must not be lost meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from incidentfox.clients.agent import AgentClient
+from incidentfox.clients.config_service import ConfigServiceClient
+from incidentfox.clients.transport import Credential
+from incidentfox.contracts.routing import Route, RoutingLookup
+from incidentfox.contracts.runs import ExecuteRun, FinishRun, RunStatus
+from incidentfox.contracts.webhooks import DeliveryStatus
+from incidentfox.kernel.clock import utc_now
+from incidentfox.kernel.db.session import Database
+from incidentfox.kernel.errors import Forbidden, NotFound, Permanent, Unauthenticated, Unavailable, Unprocessable
+from incidentfox.kernel.logging import get_logger
+from incidentfox.kernel.tenant import Tenant
+from incidentfox.orchestrator.deliveries.store import StoredDelivery, load_delivery, settle_delivery
+from incidentfox.orchestrator.dispatch import rules
+from incidentfox.orchestrator.dispatch.metrics import DISPATCHED, HOP_SECONDS
+from incidentfox.orchestrator.incidents.service import Correlation, correlate
+from incidentfox.orchestrator.incidents.store import find_team
+from incidentfox.orchestrator.webhooks.source import IncidentRef, ParsedEvent
+
+log = get_logger(__name__)
+
+_KEEP_AGENTS = 64
+
+
+class Agents:
+    """The clients of the agent deployments: the shared one, and those that teams have of their own."""
+
+    def __init__(self, shared_url: str, credential: Credential) -> None:
+        self._shared_url = shared_url
+        self._credential = credential
+        self._clients: dict[str, AgentClient] = {}
+
+    async def at(self, url: str | None) -> AgentClient:
+        """The client of the deployment at `url`, or of the shared one."""
+        address = url or self._shared_url
+        if address not in self._clients:
+            if len(self._clients) >= _KEEP_AGENTS:
+                await self.close()
+            self._clients[address] = AgentClient(address, self._credential)
+        return self._clients[address]
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            await client.close()
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A delivery on its way, as every act needs it."""
+
+    stored: StoredDelivery
+    event: ParsedEvent
+    incident: IncidentRef
+
+    @property
+    def org_id(self) -> str:
+        """The tenant."""
+        return self.stored.delivery.org_id
+
+    @property
+    def delivery_id(self) -> str:
+        """The delivery."""
+        return self.stored.delivery.delivery_id
+
+
+class Dispatch:
+    """The acts. One per worker process."""
+
+    def __init__(self, database: Database, config_service: ConfigServiceClient, agents: Agents) -> None:
+        self._database = database
+        self._config_service = config_service
+        self._agents = agents
+
+    async def load(self, delivery_id: str, org_id: str) -> Passage:
+        """The delivery as it was recorded."""
+        async with self._database.transaction(Tenant(org_id)) as connection:
+            stored = await load_delivery(connection, delivery_id)
+        if stored is None:
+            raise NotFound(f"There is no delivery {delivery_id}.", code="delivery_not_found")
+        event = ParsedEvent.model_validate(stored.event)
+        if event.incident is None:
+            raise Unprocessable(f"Delivery {delivery_id} is about no incident.", code="delivery_without_incident")
+        return Passage(stored, event, event.incident)
+
+    async def route(self, passage: Passage) -> Route:
+        """Whose event this is. One that names nothing but its incident belongs to the incident's team."""
+        if not passage.event.identifiers:
+            return await self._route_of_incident(passage)
+        with _peer("config-service"):
+            return await self._config_service.lookup_route(
+                passage.org_id, RoutingLookup(identifiers=passage.event.identifiers)
+            )
+
+    async def audit(self, passage: Passage, route: Route) -> None:
+        """Puts the decision on record."""
+        with _peer("config-service"):
+            await self._config_service.append_audit_event(
+                passage.org_id, rules.audit_event(passage.stored.delivery, route)
+            )
+
+    async def correlate(self, passage: Passage, route: Route) -> Correlation:
+        """Puts the event on its incident's record and decides whether it starts a run."""
+        async with self._database.transaction(Tenant(passage.org_id)) as connection:
+            return await correlate(connection, passage.delivery_id, passage.event, passage.incident, route.team_node_id)
+
+    async def create_run(self, passage: Passage, route: Route, run_id: str, incident_id: str) -> None:
+        """Creates the run and the head of its timeline."""
+        tenant = _team(passage, route)
+        delivery = passage.stored.delivery
+        request = rules.new_run(delivery, passage.event, run_id, incident_id, tenant.team_node_id or "")
+        with _peer("config-service"):
+            await self._config_service.create_run(passage.org_id, request)
+            await self._config_service.append_run_events(tenant, run_id, rules.first_events(delivery, route, utc_now()))
+
+    async def start_agent(self, passage: Passage, route: Route, run_id: str) -> None:
+        """Hands the run to the team's agent deployment, which keeps it durably by the time this returns."""
+        tenant = _team(passage, route)
+        with _peer("config-service"):
+            runtime = (await self._config_service.team_effective(tenant)).document.runtime
+        if runtime.mode == "dedicated" and not runtime.agent_url:
+            raise Unprocessable(
+                "The team's runtime is dedicated, but has no agent_url.", code="dedicated_agent_without_url"
+            )
+        agent = await self._agents.at(runtime.agent_url if runtime.mode == "dedicated" else None)
+        request = ExecuteRun(run_id=run_id, org_id=passage.org_id, team_node_id=tenant.team_node_id or "")
+        with _peer("agent"):
+            await agent.start(request)
+        HOP_SECONDS.labels(passage.stored.delivery.source).observe(
+            (utc_now() - passage.stored.delivery.received_at).total_seconds()
+        )
+
+    async def fail_run(self, passage: Passage, route: Route, run_id: str, error: str) -> None:
+        """Ends a run that no agent would take, on record."""
+        with _peer("config-service"):
+            await self._config_service.finish_run(
+                _team(passage, route), run_id, FinishRun(status=RunStatus.FAILED, error=error)
+            )
+
+    async def settle(self, org_id: str, delivery_id: str, status: DeliveryStatus, reason: str | None) -> None:
+        """Ends the delivery."""
+        async with self._database.transaction(Tenant(org_id)) as connection:
+            await settle_delivery(connection, delivery_id, status, reason)
+        DISPATCHED.labels(status).inc()
+
+    async def _route_of_incident(self, passage: Passage) -> Route:
+        async with self._database.transaction(Tenant(passage.org_id)) as connection:
+            team = await find_team(connection, passage.stored.delivery.endpoint_id, passage.incident.external_id)
+        reason = "the event names nothing but its incident, which is this team's"
+        unknown = "the event names nothing but its incident, which is not known to be any team's"
+        return Route(team_node_id=team, matched=None, reason=reason if team else unknown, tried=())
+
+
+def _team(passage: Passage, route: Route) -> Tenant:
+    if route.team_node_id is None:
+        raise Unprocessable("An unrouted delivery has no run.", code="delivery_unrouted")
+    return Tenant(passage.org_id, route.team_node_id)
+
+
+@contextmanager
+def _peer(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (Unauthenticated, Forbidden) as refusal:
+        log.warning("a peer refuses this service's identity", peer=name, code=refusal.code, detail=refusal.detail)
+        raise Unavailable(f"The {name} refuses this service: {refusal.detail}", code="identity_refused") from refusal
+    except ValidationError as error:
+        log.warning("a peer's answer is not understood", peer=name, errors=error.error_count())
+        raise Unavailable(f"The {name} answered in an unknown form.", code="peer_answer_unknown") from error
+    except Permanent as failure:
+        if failure.code.startswith("http_"):  # not a problem of ours: something between here and there answered
+            raise Unavailable(f"Something else answered for the {name}: {failure.detail}") from failure
+        raise

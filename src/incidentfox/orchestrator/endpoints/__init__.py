@@ -1,0 +1,1 @@
+"""Webhook endpoints: an organisation's own doors, each with its own source, limit and encrypted secrets."""

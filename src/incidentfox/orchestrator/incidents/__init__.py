@@ -1,0 +1,1 @@
+"""Incidents as their sources tell them: opened by a trigger, moved on by the events that follow."""

@@ -1,0 +1,55 @@
+"""A WEBHOOK ENTERS HERE: `POST /webhooks/{source}/{endpoint_id}`.
+
+A raw handler, because a normal FastAPI route costs twice its CPU. It carries no credential but the sender's signature,
+which `service.py` verifies over the raw bytes. Answers: 202 new (committed and enqueued), 200 repeated or of no
+concern, else problem+json: 400, 401, 404, 413, 429 with Retry-After, 503.
+"""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from incidentfox.kernel.errors import Failure
+from incidentfox.kernel.logging import correlation_id, get_logger
+from incidentfox.kernel.web.auth import public
+from incidentfox.kernel.web.problem import problem_response
+from incidentfox.orchestrator.webhooks.metrics import ACCEPT_SECONDS
+from incidentfox.orchestrator.webhooks.service import ACCEPTED, Ingress, Knock
+
+log = get_logger(__name__)
+
+
+def add_webhook_route(app: FastAPI) -> None:
+    """Adds the route; called by `create_app`. The Ingress is at `app.state.ingress` by the time a request comes."""
+
+    @public
+    async def receive_webhook(request: Request) -> Response:
+        started = time.perf_counter()
+        request.scope["route"] = route  # what metrics and spans are named after
+        ingress: Ingress = app.state.ingress
+        knock = Knock(
+            source=request.path_params["source"],
+            endpoint_id=request.path_params["endpoint_id"],
+            headers=request.headers,
+            read_body=request.body,
+            correlation_id=correlation_id() or "",
+            source_address=request.client.host if request.client else None,
+        )
+        try:
+            accepted = await ingress.accept(knock)
+        except Failure as failure:
+            if failure.status >= 500:
+                log.warning("webhook failed", endpoint_id=knock.endpoint_id, code=failure.code, detail=failure.detail)
+            return problem_response(failure)
+        new = accepted.status == ACCEPTED
+        if new:
+            ACCEPT_SECONDS.labels(knock.source).observe(time.perf_counter() - started)
+        return Response(accepted.model_dump_json(), 202 if new else 200, media_type="application/json")
+
+    route = Route("/webhooks/{source}/{endpoint_id}", receive_webhook, methods=["POST"], name="receive_webhook")
+    app.router.routes.append(route)

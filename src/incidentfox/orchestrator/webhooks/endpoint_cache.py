@@ -1,0 +1,61 @@
+"""Endpoints with their opened secrets, kept for at most a second: a change to an endpoint is in force within that."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from incidentfox.kernel.crypto import Keyring
+from incidentfox.orchestrator.webhooks.store import EndpointRow, IngressStore
+
+KEEP_S = 1.0
+_KEEP_MOST = 10_000
+
+
+@dataclass(frozen=True)
+class LiveEndpoint:
+    """An endpoint that is known, with its plain secrets and when each expires (Unix seconds, None for never)."""
+
+    row: EndpointRow
+    secrets: tuple[tuple[str, float | None], ...] = field(repr=False)
+
+    def live_secrets(self, now: float) -> list[str]:
+        """The secrets that count at `now`: an overlap ends on time, whatever is cached."""
+        return [secret for secret, expires_at in self.secrets if expires_at is None or expires_at > now]
+
+
+class EndpointCache:
+    """Looks endpoints up. Unknown ids are remembered as well; concurrent look-ups of one id share one query."""
+
+    def __init__(self, store: IngressStore, keyring: Keyring) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._kept: dict[str, tuple[float, asyncio.Task[LiveEndpoint | None]]] = {}
+
+    async def get(self, endpoint_id: str) -> LiveEndpoint | None:
+        """The endpoint, or None when there is none with this id."""
+        kept = self._kept.get(endpoint_id)
+        now = time.monotonic()
+        if kept is None or now - kept[0] >= KEEP_S:
+            if len(self._kept) >= _KEEP_MOST:
+                self._kept.clear()
+            kept = (now, asyncio.create_task(self._load(endpoint_id)))
+            self._kept[endpoint_id] = kept
+        task = kept[1]
+        try:
+            return await asyncio.shield(task)
+        except BaseException:
+            if self._kept.get(endpoint_id) is kept and task.done() and not task.cancelled() and task.exception():
+                del self._kept[endpoint_id]  # a failure is not an answer to keep
+            raise
+
+    async def _load(self, endpoint_id: str) -> LiveEndpoint | None:
+        row = await self._store.endpoint(endpoint_id)
+        if row is None:
+            return None
+        secrets = tuple(
+            (self._keyring.open(sealed, row.org_id, endpoint_id, secret_id), expires.timestamp() if expires else None)
+            for secret_id, sealed, expires in row.secrets
+        )
+        return LiveEndpoint(row, secrets)

@@ -1,0 +1,152 @@
+"""Group commit: deliveries to one endpoint that arrive while a commit is under way are committed together by the next.
+
+Nothing waits for company: an idle endpoint's delivery goes at once. The limit is taken for a whole group in one
+statement, before and apart from the insert, so that the limit's row is not locked until the commit is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import asyncpg  # type: ignore[import-untyped]
+
+from incidentfox.kernel.errors import Failure, RateLimited, Unavailable
+from incidentfox.orchestrator.webhooks.store import EndpointRow, IngressStore, NewDelivery
+
+_GROUP = 64
+_REMEMBER = 20_000
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A delivery that is committed, by this call or by an earlier one (`repeated`)."""
+
+    delivery_id: str
+    repeated: bool
+
+
+@dataclass(eq=False)
+class _Waiting:
+    endpoint: EndpointRow
+    delivery: NewDelivery
+    outcome: asyncio.Future[Recorded]
+
+
+class Recorder:
+    """Takes verified deliveries; returns when each is committed. One per process."""
+
+    def __init__(self, store: IngressStore) -> None:
+        self._store = store
+        self._lanes: dict[str, list[_Waiting]] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._blocked: dict[str, float] = {}
+        self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def check_limit(self, endpoint: EndpointRow) -> None:
+        """Raises RateLimited if the endpoint is known to be over its limit: a flood is answered from memory."""
+        until = self._blocked.get(endpoint.endpoint_id)
+        if until is None:
+            return
+        wait_s = until - time.monotonic()
+        if wait_s > 0:
+            raise _limited(endpoint, wait_s)
+        del self._blocked[endpoint.endpoint_id]
+
+    def known(self, endpoint: EndpointRow, delivery_key: str) -> str | None:
+        """The delivery with this key, if it is fresh in memory: a repetition then costs neither limit nor database."""
+        return self._known.get((endpoint.endpoint_id, delivery_key))
+
+    async def record(self, endpoint: EndpointRow, delivery: NewDelivery) -> Recorded:
+        """Returns once the delivery is committed and enqueued. Raises RateLimited or Unavailable when it is not."""
+        waiting = _Waiting(endpoint, delivery, asyncio.get_running_loop().create_future())
+        lane = self._lanes.setdefault(endpoint.endpoint_id, [])
+        lane.append(waiting)
+        if endpoint.endpoint_id not in self._running:
+            task = asyncio.create_task(self._drain(endpoint.endpoint_id))
+            self._running[endpoint.endpoint_id] = task
+        return await waiting.outcome
+
+    async def _drain(self, endpoint_id: str) -> None:
+        lane = self._lanes[endpoint_id]
+        try:
+            while lane:
+                group, lane[:] = lane[:_GROUP], lane[_GROUP:]
+                await self._settle(group)
+        finally:
+            del self._lanes[endpoint_id], self._running[endpoint_id]
+            _give_up(lane)
+
+    async def _settle(self, group: list[_Waiting]) -> None:
+        """Gives every member of the group its outcome."""
+        try:
+            await self._commit(group)
+        except (Failure, asyncpg.PostgresError) as error:
+            if isinstance(error, asyncpg.PostgresError) and len(group) > 1:
+                # One row that Postgres refuses must not take its neighbours along.
+                for waiting in group:
+                    if not waiting.outcome.done():
+                        await self._settle([waiting])
+                return
+            for waiting in group:
+                if not waiting.outcome.done():
+                    waiting.outcome.set_exception(error)
+        finally:
+            _give_up(group)
+
+    async def _commit(self, group: list[_Waiting]) -> None:
+        endpoint = group[-1].endpoint
+        granted, wait_s = await self._store.take(endpoint, len(group))
+        if granted < len(group):
+            self._blocked[endpoint.endpoint_id] = time.monotonic() + wait_s
+            for waiting in group[granted:]:
+                _settle_one(waiting, _limited(endpoint, wait_s))
+        admitted = group[:granted]
+        if not admitted:
+            return
+        new = await self._store.record(endpoint, [waiting.delivery for waiting in admitted])
+        for waiting in admitted:
+            if waiting.delivery.delivery_id in new:
+                self._remember(endpoint, waiting.delivery.delivery_key, waiting.delivery.delivery_id)
+                _settle_one(waiting, Recorded(waiting.delivery.delivery_id, repeated=False))
+        for waiting in admitted:
+            if waiting.delivery.delivery_id not in new:
+                _settle_one(waiting, Recorded(await self._earlier(endpoint, waiting.delivery), repeated=True))
+
+    async def _earlier(self, endpoint: EndpointRow, delivery: NewDelivery) -> str:
+        key = delivery.delivery_key
+        found = self.known(endpoint, key) or await self._store.recorded_as(endpoint, key)
+        if found is None:
+            raise Unavailable("This delivery was recorded before, but cannot be found at the moment. Send it again.")
+        self._remember(endpoint, key, found)
+        return found
+
+    def _remember(self, endpoint: EndpointRow, delivery_key: str, delivery_id: str) -> None:
+        self._known[(endpoint.endpoint_id, delivery_key)] = delivery_id
+        if len(self._known) > _REMEMBER:
+            self._known.popitem(last=False)
+
+
+def _settle_one(waiting: _Waiting, outcome: Recorded | Failure) -> None:
+    if waiting.outcome.done():
+        return  # its sender has gone away
+    if isinstance(outcome, Failure):
+        waiting.outcome.set_exception(outcome)
+    else:
+        waiting.outcome.set_result(outcome)
+
+
+def _give_up(group: list[_Waiting]) -> None:
+    """Nobody is left waiting for ever, even when the process is going down or something has an error in it."""
+    for waiting in group:
+        _settle_one(waiting, Unavailable("The delivery was not recorded. Send it again."))
+
+
+def _limited(endpoint: EndpointRow, wait_s: float) -> RateLimited:
+    return RateLimited(
+        f"This endpoint takes {endpoint.rate_per_minute} deliveries a minute, {endpoint.burst} at once. Send it again "
+        "after the time in Retry-After.",
+        retry_after_s=wait_s,
+    )

@@ -1,0 +1,81 @@
+"""The composition root of the worker process: takes deliveries from the durable queue and hands their runs to agents.
+
+`incidentfox serve worker`. Serves nothing but `/healthz`, `/readyz` and `/metrics`. SIGTERM lets what runs finish for a
+while and leaves the rest to the other workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential
+from incidentfox.clients.orchestrator import AUDIENCE
+from incidentfox.kernel.db.session import Database
+from incidentfox.kernel.durable import Engine
+from incidentfox.kernel.errors import Unavailable
+from incidentfox.kernel.identity import ServiceIdentity
+from incidentfox.kernel.logging import configure_logging
+from incidentfox.kernel.telemetry import configure_telemetry
+from incidentfox.kernel.web import app as web
+from incidentfox.kernel.web.auth import Authenticator
+from incidentfox.kernel.web.server import run_app
+from incidentfox.orchestrator.dispatch.service import Agents, Dispatch
+from incidentfox.orchestrator.dispatch.workflow import declare_dispatch
+from incidentfox.orchestrator.settings import WORKER_PORT, OrchestratorSettings
+
+WORKER = "orchestrator-worker"
+
+
+def create_app(settings: OrchestratorSettings) -> FastAPI:
+    """The worker: its engine is launched and stopped with the application."""
+    credential = ServiceCredential(ServiceIdentity(AUDIENCE, settings.identity_key()))
+    # One attempt: a step that fails is tried again by the engine, which keeps count and gives up its place meanwhile.
+    config_service = ConfigServiceClient(settings.config_service_url, credential, attempts=1)
+    agents = Agents(settings.agent_url, credential)
+    database = Database(settings.database_url.get_secret_value(), settings.database_pool_size)
+    engine = Engine(settings.engine())
+    declare_dispatch(
+        engine,
+        Dispatch(database, config_service, agents),
+        concurrency=settings.dispatch_concurrency,
+        partition_concurrency=settings.dispatch_partition_concurrency,
+    )
+    working = False
+
+    async def ready() -> None:
+        if not working:
+            raise Unavailable("The worker has not taken up work.", code="worker_not_launched")
+        await database.ping()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        nonlocal working
+        await engine.launch()
+        working = True
+        yield
+        working = False
+        await engine.stop(settings.drain_s)
+        await agents.close()
+        await config_service.close()
+        await database.close()
+
+    return web.create_app(
+        web.AppParts(
+            service=WORKER,
+            title="IncidentFox Orchestrator worker",
+            authenticator=Authenticator(AUDIENCE, settings.trusted_keys(), None),
+            lifespan=lifespan,
+            ready=ready,
+        )
+    )
+
+
+def main() -> None:
+    """Works until SIGTERM. Called by `incidentfox serve worker`."""
+    settings = OrchestratorSettings()
+    configure_logging(WORKER, settings.log_level)
+    configure_telemetry(WORKER, settings.otlp_endpoint)
+    run_app(create_app(settings), settings.host, settings.port or WORKER_PORT)
