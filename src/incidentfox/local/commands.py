@@ -1,0 +1,109 @@
+"""The commands that run things here: `serve`, `migrate`, `up`, `down`, `demo`, `status`.
+
+`serve` and `migrate` are production's entry points too; the others are for one machine.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+import typer
+
+from incidentfox.cli.session import fail
+from incidentfox.kernel.errors import Failure
+
+SERVICE_MODULES = {
+    "config-service": "incidentfox.config_service.main",
+    "orchestrator": "incidentfox.orchestrator.main",
+    "worker": "incidentfox.orchestrator.worker",
+    "agent": "incidentfox.agent.main",
+    "console": "incidentfox.console.main",
+}
+"""What `incidentfox serve` can serve. Named as text: `local` starts services as processes and imports none of them."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the CLI's tree; called by the entry point."""
+    app.command("serve")(serve)
+    app.command("migrate")(migrate)
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("demo")(demo)
+    app.command("status")(status)
+
+
+def serve(service: Annotated[str, typer.Argument(help=f"One of: {', '.join(SERVICE_MODULES)}.")]) -> None:
+    """Run one service until SIGTERM. Its settings are read from INCIDENTFOX_… variables."""
+    from pydantic import ValidationError
+
+    if service not in SERVICE_MODULES:
+        raise typer.BadParameter(f"{service!r} is none of {', '.join(SERVICE_MODULES)}.")
+    try:
+        importlib.import_module(SERVICE_MODULES[service]).main()
+    except ValidationError as error:
+        for problem in error.errors():
+            variable = f"INCIDENTFOX_{'_'.join(str(part) for part in problem['loc']).upper()}"
+            typer.secho(f"error: {variable}: {problem['msg']} (docs/reference/settings.md)", fg="red", err=True)
+        raise typer.Exit(2) from None
+    except Failure as failure:
+        fail(failure)
+
+
+def migrate() -> None:
+    """Bring the shared Postgres to the newest schema, as its owner (INCIDENTFOX_OWNER_DATABASE_URL)."""
+    from pydantic import ValidationError
+
+    from incidentfox import migrations
+    from incidentfox.local.settings import MigrationSettings
+
+    try:
+        settings = MigrationSettings()
+    except ValidationError:
+        raise typer.BadParameter("Set INCIDENTFOX_OWNER_DATABASE_URL to the owner's postgresql:// URL.") from None
+    migrations.migrate(settings.owner_database_url.get_secret_value())
+    typer.echo(f"The database is at revision {migrations.head_revision()}.")
+
+
+def up() -> None:
+    """Start everything on this machine and keep it running until Ctrl-C or `incidentfox down`."""
+    from incidentfox.local.up import run_up
+
+    _run(run_up)
+
+
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Exit when the answer is posted: 0 when it is the right one, 1 otherwise.")
+    ] = False,
+) -> None:
+    """Let a real incident happen in a small shop on this machine, and watch it being investigated."""
+    from incidentfox.local.demo import run_demo
+
+    _run(lambda: run_demo(once=once))
+
+
+def down() -> None:
+    """Stop what `incidentfox up` or `incidentfox demo` started, from another terminal or after a crash."""
+    from incidentfox.local.up import run_down
+
+    _run(run_down)
+
+
+def status() -> None:
+    """Say what of the local installation is running."""
+    from incidentfox.local.up import run_status
+
+    _run(run_status)
+
+
+def _run(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
+    """Runs one asynchronous command; a Failure is printed with what to do next."""
+    import asyncio
+
+    try:
+        code = asyncio.run(command())
+    except Failure as failure:
+        fail(failure)
+    raise typer.Exit(code)

@@ -1,0 +1,115 @@
+"""Generates docs/reference/ from the code: settings, error codes, API. `make docs` writes; a test finds drift."""
+
+from __future__ import annotations
+
+import ast
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic_settings import BaseSettings
+from starlette.routing import Route
+from tests.environment import Trusted
+from tests.house.services import FACTORIES, SETTINGS, build, permission_of
+
+from incidentfox.cli.settings import CliSettings
+from incidentfox.kernel import errors
+from incidentfox.local.settings import LocalSettings, MigrationSettings
+
+ROOT = Path(__file__).parents[2]
+_TITLES: dict[str, type[BaseSettings]] = {
+    "Config Service (`incidentfox serve config-service`)": SETTINGS["config-service"],
+    "Orchestrator (`incidentfox serve orchestrator` and `incidentfox serve worker`)": SETTINGS["orchestrator"],
+    "Agent (`incidentfox serve agent`)": SETTINGS["agent"],
+    "Console (`incidentfox serve console`)": SETTINGS["console"],
+    "Migrations (`incidentfox migrate`)": MigrationSettings,
+    "CLI": CliSettings,
+    "Local installation (`incidentfox up`, `demo`, `down`)": LocalSettings,
+}
+
+
+def settings_page(_: Trusted) -> str:
+    """Every environment variable by service."""
+    lines = ["# Settings", "", "Generated from the settings classes by `make docs`. Variables of the environment."]
+    for title, settings in _TITLES.items():
+        lines += ["", f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]
+        for name, field in settings.model_fields.items():
+            variable = field.validation_alias or f"INCIDENTFOX_{name.upper()}"
+            default = "required" if field.is_required() else f"`{field.default}`"
+            lines.append(f"| `{variable}` | {default} | {field.description or ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def errors_page(_: Trusted) -> str:
+    """Every stable error code with its status."""
+    codes: dict[str, set[str]] = {}
+    kinds = {kind.__name__: kind for kind in _tree(errors.Failure)}
+    for kind in kinds.values():
+        codes.setdefault(kind.default_code, set()).add(f"{kind.status}")
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for status, code in _codes_in(path, kinds):
+            codes.setdefault(code, set()).add(status)
+    lines = [
+        "# Error codes",
+        "",
+        "Generated from the code by `make docs`. Every error is `application/problem+json` (RFC 9457) with one of these",
+        "codes, which never change their meaning. `detail` says what to do; `errors` points at fields.",
+        "",
+        "| code | status |",
+        "|---|---|",
+    ]
+    lines += [f"| `{code}` | {', '.join(sorted(statuses))} |" for code, statuses in sorted(codes.items())]
+    return "\n".join(lines) + "\n"
+
+
+def api_page(trusted: Trusted) -> str:
+    """Every route of every service with the permission that it needs."""
+    lines = ["# API", "", "Generated from the route tables by `make docs`. Each service also serves `/openapi.json`."]
+    for service in FACTORIES:
+        if service == "worker":
+            continue
+        lines += ["", f"## {service}", "", "| method | path | permission |", "|---|---|---|"]
+        for route in build(service, trusted).routes:
+            if isinstance(route, Route):
+                methods = ", ".join(sorted((route.methods or set()) - {"HEAD"}))
+                lines.append(f"| {methods} | `{route.path}` | {permission_of(route)} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES: dict[str, Callable[[Trusted], str]] = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "api.md": api_page,
+}
+
+
+def _tree(kind: type[errors.Failure]) -> list[type[errors.Failure]]:
+    return [kind, *(below for child in kind.__subclasses__() for below in _tree(child))]
+
+
+def _codes_in(path: Path, kinds: dict[str, Any]) -> list[tuple[str, str]]:
+    """(status, code) of every `SomeFailure(…, code="…")` in a file."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for keyword in node.keywords:
+            if keyword.arg == "code" and isinstance(keyword.value, ast.Constant) and name in kinds:
+                found.append((str(kinds[name].status), str(keyword.value.value)))
+    return found
+
+
+def main() -> None:
+    """Writes all pages."""
+    folder = ROOT / "docs" / "reference"
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as keys:
+        trusted = Trusted(Path(keys))
+        for page, generate in PAGES.items():
+            (folder / page).write_text(generate(trusted))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Every service's application, built for looking at: no database is reached, nothing is started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from tests.environment import Trusted
+
+from incidentfox.agent import main as agent
+from incidentfox.agent.settings import AgentSettings
+from incidentfox.config_service import main as config_service
+from incidentfox.config_service.settings import ConfigServiceSettings
+from incidentfox.console import main as console
+from incidentfox.console.settings import ConsoleSettings
+from incidentfox.contracts.permissions import Permission
+from incidentfox.orchestrator import main as orchestrator
+from incidentfox.orchestrator import worker
+from incidentfox.orchestrator.settings import OrchestratorSettings
+
+SETTINGS = {
+    "config-service": ConfigServiceSettings,
+    "orchestrator": OrchestratorSettings,
+    "worker": OrchestratorSettings,
+    "agent": AgentSettings,
+    "console": ConsoleSettings,
+}
+FACTORIES: dict[str, Any] = {
+    "config-service": config_service.create_app,
+    "orchestrator": orchestrator.create_app,
+    "worker": worker.create_app,
+    "agent": agent.create_app,
+    "console": console.create_app,
+}
+
+
+def build(service: str, trusted: Trusted) -> FastAPI:
+    """The application of one service."""
+    identity = "orchestrator" if service == "worker" else service
+    with _environment(trusted.environment(identity)):
+        app: FastAPI = FACTORIES[service](SETTINGS[service]())
+    return app
+
+
+def permission_of(route: Any) -> Permission | None:
+    """The permission that a route declares: on its handler (raw and public routes) or among its dependencies."""
+    endpoint = getattr(route, "endpoint", None)
+    declared = getattr(endpoint, "permission", None)
+    if declared is not None:
+        return Permission(declared)
+    dependant = getattr(route, "dependant", None)
+    pending = list(dependant.dependencies) if dependant else []
+    while pending:
+        dependency = pending.pop()
+        found = getattr(dependency.call, "permission", None)
+        if found is not None:
+            return Permission(found)
+        pending.extend(dependency.dependencies)
+    return None
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables, INCIDENTFOX_DATABASE_URL="postgresql://nobody:none@127.0.0.1:1/none")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
