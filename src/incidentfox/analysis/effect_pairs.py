@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 
 from incidentfox.analysis.diffs import Hunk
 from incidentfox.analysis.quantities import Quantity, quantities_of
@@ -178,7 +179,8 @@ def _name_of(line: str) -> str:
 _ADDRESS = re.compile(
     r"\bports?\b|_port|://|[\w-]+\.[\w.-]+:\d|localhost|\d+\.\d+\.\d+\.\d+|\b\w*_?id\b", re.IGNORECASE
 )
-_NOISE = frozenset(("var", "let", "const", "final", "new", "self", "this", "return"))
+_INTERPOLATED = re.compile(r"\{\s*([A-Za-z_][\w.]*)")
+_NOISE = frozenset(("f", "var", "let", "const", "final", "new", "self", "this", "return"))
 _SHORT_VARIABLES = re.compile(r"^(ctx|err|cancel|_|x|v|res|result|value)$")
 
 
@@ -207,13 +209,15 @@ def _string_effect(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Effe
     if text_only or re.search(r"version|title|label|message|descri|class_?name|colou?r", old, re.I):
         return _effect(hunk, old, new, "wording", 0.04, "changes wording")
     left, right = changed[0]
+    if _is_spelling(left[1:-1], right[1:-1]):
+        return _effect(hunk, old, new, "wording", 0.12, f"respells {left}")
     if _CONTRACT.search(old) or re.search(r"[\"'][\w.-]+[\"']", left):
         return _effect(hunk, old, new, "contract-renamed", 0.75, f"replaces {left} by {right}")
     return _effect(hunk, old, new, "value-replaced", 0.6, f"replaces {left} by {right}")
 
 
 def _token_effects(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Iterable[Effect]:
-    before, after = _TOKEN.findall(old), _TOKEN.findall(new)
+    before, after = _tokens(old), _tokens(new)
     gone = [t for t in before if t not in after]
     come = [t for t in after if t not in before]
     operators = sorted(filter(_OPERATOR.match, before)) != sorted(filter(_OPERATOR.match, after))
@@ -236,6 +240,22 @@ def _token_effects(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Iter
 def _is_build_label(line: str) -> bool:
     """A quoted dotted version that a constant named so holds: it names the build, it does not steer it."""
     return bool(re.search(r"version", line, re.I)) and any(_VERSION.search(t) for t in _STRING.findall(line))
+
+
+def _is_spelling(old: str, new: str) -> bool:
+    """Whether two words of the same length (give or take one letter) differ as a misspelling does."""
+    if not (old.isalpha() and new.isalpha()) or min(len(old), len(new)) < 6 or abs(len(old) - len(new)) > 1:
+        return False
+    return SequenceMatcher(None, old.lower(), new.lower(), autojunk=False).ratio() >= 0.85
+
+
+def _tokens(line: str) -> list[str]:
+    """The tokens of a line; a string with interpolated names stands for those names."""
+    found: list[str] = []
+    for token in _TOKEN.findall(line):
+        inside = _INTERPOLATED.findall(token) if token[0] in "\"'`" else []
+        found += inside or [token]
+    return found
 
 
 def _contract_strings(gone: list[str], come: list[str], kept: frozenset[str]) -> bool:

@@ -1,0 +1,122 @@
+"""Reading diffs: quantities with units, lines that really changed, kinds of files, and what an edit does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from incidentfox.analysis.diffs import classify_file, parse_diff
+from incidentfox.analysis.effects import effects_of
+from incidentfox.analysis.quantities import quantities_of
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("Timeout: 5 * time.Second,", [5.0]),
+        ("ctx, 300*time.Millisecond)", [0.3]),
+        ("ttl: 15m", [900.0]),
+        ("wait(time.Minute)", [60.0]),
+        ("memory: 512Mi", [512 * 2.0**20]),
+        ("cpu: 500m", [0.5]),
+        ("Duration.ofMinutes(2)", [120.0]),
+        ("timedelta(hours=2)", [7200.0]),
+        ("max = 1_000", [1000.0]),
+        ("sha256 utf8 v2 a1b2", []),
+        ("pool(10, 20)", [10.0, 20.0]),
+    ],
+)
+def test_quantities_are_read_in_base_units(line: str, values: list[float]) -> None:
+    assert [q.value for q in quantities_of(line)[1]] == pytest.approx(values)
+
+
+@given(st.text(max_size=80))
+def test_any_line_can_be_read(line: str) -> None:
+    blanked, found = quantities_of(line)
+    assert quantities_of(blanked)[1] == () or found
+    parse_diff("@@ a.go @@\n-" + line)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("docs/api.md", "inert"),
+        ("pkg/x/x_test.go", "inert"),
+        (".github/workflows/ci.yml", "inert"),
+        ("deploy/staging/tls.yaml", "inert"),
+        ("web/theme.ts", "style"),
+        ("go.mod", "dependency"),
+        ("db/migrations/001.sql", "migration"),
+        ("deploy/api/values.yaml", "config"),
+        ("pkg/cache/metrics.go", "observability"),
+        ("services/pay/charge.go", "code"),
+    ],
+)
+def test_files_are_sorted_by_what_they_can_break(path: str, kind: str) -> None:
+    assert classify_file(path) == kind
+
+
+def test_comments_layout_and_moved_lines_do_not_count() -> None:
+    diff = "@@ a.yaml @@\n-host:   db:5432\n-# old words\n+# new words\n+host: db:5432\n"
+    assert parse_diff(diff) == ()
+    assert effects_of(diff) == ()
+
+
+def test_git_and_short_headers_name_the_file_and_function() -> None:
+    git = "--- a/x/y.go\n+++ b/x/y.go\n@@ -1,2 +1,2 @@ func F() {\n-a := 1\n+a := 2\n"
+    short = "@@ x/y.go @@ func F() {\n-a := 1\n+a := 2\n"
+    for diff in (git, short):
+        (hunk,) = parse_diff(diff)
+        assert (hunk.path, hunk.header) == ("x/y.go", "func F() {")
+    (bare,) = parse_diff("@@ func F() {\n-a := 1\n+a := 2\n", ["x/y.go"])
+    assert bare.path == "x/y.go"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        ("Timeout: 5 * time.Second,", "Timeout: 300 * time.Millisecond,", "limit-lowered"),
+        ("MaxRetries = 2", "MaxRetries = 20", "limit-raised"),
+        ("if user == nil { return }", "", "guard-removed"),
+        ("defer rows.Close()", "", "call-removed"),
+        ("ORDER BY id LIMIT 50", "ORDER BY id", "bound-removed"),
+        ('Name string `json:"name"`', 'Name string `json:"full_name"`', "contract-renamed"),
+        ("await client.connect();", "client.connect();", "await-removed"),
+        ("enabled: true", "enabled: false", "switch-flipped"),
+        ("url = http://a:8080", "url = http://a:8081", "value-replaced"),
+        ('key = f"{tenant}:{id}"', "key = id", "term-dropped"),
+    ],
+)
+def test_the_kind_of_an_edit_is_recognised(old: str, new: str, kind: str) -> None:
+    diff = "@@ services/a/a.go @@\n" + f"-{old}\n" + (f"+{new}\n" if new else "")
+    found = effects_of(diff)
+    assert found[0].kind == kind or kind in {e.kind for e in found if e.hazard >= found[0].hazard}
+    assert found[0].hazard >= 0.45
+
+
+@pytest.mark.parametrize(
+    "diff",
+    [
+        "@@ a.go @@\n-log.Printf(\"a %d\", n)\n+log.Info(\"a\", \"n\", n)\n",
+        "@@ a_test.go @@\n-timeout := 5\n+timeout := 1\n",
+        "@@ a.css @@\n-.a { padding: 1px }\n+.a { padding: 9px }\n",
+        "@@ a.go @@\n+if len(xs) == 0 {\n+\treturn nil\n+}\n",
+        "@@ a.go @@\n+defer body.Close()\n",
+        "@@ db/migrations/2.sql @@\n+CREATE INDEX CONCURRENTLY i ON t (c);\n",
+        "@@ a.go @@\n-if r.Lat < -90 || r.Lat > 90 {\n-\treturn bad(\"lat\")\n-}\n"
+        "+return checkRange(\"lat\", r.Lat, -90, 90)\n",
+        "@@ a.go @@\n-\"recieved\"\n+\"received\"\n",
+        "@@ go.mod @@\n-\texample.org/x v1.2.3\n+\texample.org/x v1.2.4\n",
+    ],
+)  # fmt: skip
+def test_inert_edits_have_little_hazard(diff: str) -> None:
+    assert all(effect.hazard <= 0.15 for effect in effects_of(diff))
+
+
+def test_the_direction_of_a_change_decides() -> None:
+    lowered = effects_of("@@ a.go @@\n-MaxConns = 50\n+MaxConns = 10\n")[0]
+    raised = effects_of("@@ a.go @@\n-MaxConns = 10\n+MaxConns = 50\n")[0]
+    assert lowered.hazard > 3 * raised.hazard
+    assert lowered.numbers[:2] == (50.0, 10.0)
+    assert "lowered from 50 to 10 (5 times)" in lowered.note
