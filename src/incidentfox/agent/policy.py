@@ -109,6 +109,7 @@ class Checkpoint(WrapperToolset[RunScope]):
         """Calls the tool, or hands back what it returned before the crash."""
 
         async def body() -> dict[str, Any]:
+            log.info("tool called", run_id=ctx.deps.run_id, tool=name, tool_call_id=ctx.tool_call_id)
             outcome: Outcome = await self.wrapped.call_tool(name, tool_args, ctx, tool)
             return {"result": outcome.result, "is_error": outcome.is_error}
 
@@ -189,6 +190,7 @@ class CheckpointRequests(_Guarded):
         """Asks the model, or hands back what it answered before the crash."""
 
         async def body() -> Any:
+            log.info("model asked", run_id=self.scope.run_id, request=self.scope.requests + 1)
             response = await self.wrapped.request(messages, model_settings, model_request_parameters)
             return _RESPONSE.dump_python(response, mode="json")
 
