@@ -78,7 +78,8 @@ _DIALS = (
     _dial("cost round iteration depth level", 0.3, 0.6, "cpu timeout"),
     _dial("limit page top", 0.7, 0.65, "query memory rate"),
     _dial("max maximum size capacity buffer queue entry quorum min minimum backlog", 0.85, 0.3, "memory queue cache"),
-    _dial("threshold failure error percent ratio weight sample sampling", 0.6, 0.6),
+    _dial("weight share split percent", 0.6, 0.7, "traffic"),
+    _dial("threshold failure error ratio sample sampling", 0.6, 0.6),
 )  # fmt: skip
 _VERSION = re.compile(r"\bv?(\d+)\.(\d+)(?:\.(\d+))?[\w.+-]*")
 _STRING = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
@@ -163,7 +164,15 @@ def _find_dial(words: Iterable[str]) -> _Dial | None:
     spoken = set(words) | {word.removesuffix("ed") for word in words}
     if {"max", "idle"} <= spoken or {"idle", "time"} <= spoken:
         return _DIALS[0]
-    return next((dial for dial in _DIALS if dial.words & spoken), None)
+    found = next((dial for dial in _DIALS if dial.words & spoken), None)
+    if found is not None:
+        return found
+    # Names run together (`maxmemory`, `poolsize`) still end or begin with the word that matters.
+    joined = [word for word in spoken if len(word) > 6]
+    return next(
+        (d for d in _DIALS if any(j.startswith(w) or j.endswith(w) for j in joined for w in d.words if len(w) > 3)),
+        None,
+    )
 
 
 def _name_of(line: str) -> str:

@@ -46,6 +46,8 @@ _RELEASE = re.compile(
 )
 _CALL = re.compile(r"([A-Za-z_$][\w$]*)\s*(?:\[[\w.]+\])?\(")
 _STATEMENT_CALL = re.compile(r"^(?:await |defer |go |@|app\.|self\.|this\.)*[\w.$]+\(.*\)?\s*[;,{]?$|^@[\w.]+$")
+_ASSIGNED_CALL = re.compile(r"^[\w.]+(?:, *[\w.]+)* :?= (?:await )?[\w.$]+\(.*\)?;?$")
+_CONDITION = re.compile(r"^(?:\} )?(?:if|elif|else if|unless|guard)\b(?!.*\b(?:err|error|ok|exc)\b)(.*)$")
 _KEYWORDS = word_set(
     "if for while switch return func function def catch except with match elif select range "
     "append make len print new super require string int float str list dict set map"
@@ -154,18 +156,26 @@ def _lost_calls(diff: _Diff) -> Iterable[Effect]:
     extracted = any(name not in before and name not in _KEYWORDS for line in diff.added for name in _CALL.findall(line))
     for line in diff.removed:
         names = [n for n in _CALL.findall(line) if n not in _KEYWORDS] or [line.lstrip("@")]
-        if (
-            CHATTER.search(line)
-            or not _STATEMENT_CALL.match(line)
-            or re.search(rf"\b{re.escape(names[0])}\b", added_text)
-        ):
+        significant = bool(_SIGNIFICANT.search(line.split("(")[0]) or line.startswith(("defer", "@")))
+        # A call whose result was used counts only if its name says that it did something that matters.
+        alone = bool(_STATEMENT_CALL.match(line)) or (significant and bool(_ASSIGNED_CALL.match(line)))
+        if not alone or CHATTER.search(line) or re.search(rf"\b{re.escape(names[0])}\b", added_text):
             continue
-        head = line.split("(")[0]
-        significant = bool(_SIGNIFICANT.search(head) or line.startswith(("defer", "@")))
         released = bool(_RELEASE.search(line))
         hazard = (0.85 if significant else 0.6) * (0.5 if extracted and not significant else 1.0)
         families = {"pool", "threads", "memory", "lock"} if released else {"absent"} if significant else set()
         yield diff.effect("call-removed", hazard, line, f"no longer calls {names[0]}()", families)
+
+
+def _lost_conditions(diff: _Diff) -> Iterable[Effect]:
+    """A condition that is gone and of which nothing stands in the new lines."""
+    kept = set(re.findall(r"[A-Za-z_]\w*|\d+", " ".join(diff.added)))
+    for line in diff.removed:
+        match = _CONDITION.match(line)
+        terms = set(re.findall(r"[A-Za-z_]\w*|\d+", match.group(1))) - _KEYWORDS if match else set()
+        if terms and len(terms & kept) < len(terms) / 2 and not CHATTER.search(line):
+            yield diff.effect("guard-removed", 0.65, line, "removes a condition")
+            return
 
 
 def _lost_release(diff: _Diff) -> Iterable[Effect]:
@@ -310,6 +320,7 @@ def _literals(lines: Iterable[str]) -> set[str]:
 _DETECTORS: tuple[Callable[[_Diff], Iterable[Effect]], ...] = (
     _lost_guards,
     _lost_calls,
+    _lost_conditions,
     _lost_release,
     _additions,
     _per_item_calls,

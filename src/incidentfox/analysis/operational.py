@@ -197,6 +197,7 @@ def _surge(alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding
         remediation="scale",
         words=f"demand rose to {ratio:.2g} times its baseline before anything failed",
         rivals=frozenset({"retry", "cache", "traffic", "rate", "cpu", "pool"}),
+        firm=0.55,
         logs=tuple(said[:2]),
         anomalies=(top,),
     )

@@ -80,7 +80,7 @@ SIGNATURES = (
     _signature(
         "credential-expired", "rotate-cert", "a credential has expired or was revoked",
         r"(token|credential|secret|password|api[_ ]?key|access[_ ]?key|signing key|license)s? (has |have |is |was )?"
-        r"(expired|revoked)|expiredtoken|key(s)? revoked|invalid_grant", 0.65, rivals="auth time",
+        r"(expired|revoked)|expiredtoken|key(s)? revoked|invalid_grant", 0.65, rivals="auth time", firm=0.65,
     ),
     _signature(
         "node-failure", "reschedule", "a node is failing",

@@ -36,7 +36,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "cache": _family(
         r"cache|hit_?ratio|stampede|\bredis\b|memcache|\bstale\b|evict(ed|ion)s?\b.*key",
-        r"cache|\bttl|_ttl|ttl\b|expir|evict|memoi[sz]|max_?age|stale",
+        r"cache|\bredis|memcache|\bttl|_ttl|ttl\b|expir|evict|memoi[sz]|max_?age|stale",
     ),
     "memory": _family(
         r"\boom|out of memory|memory|heap|\brss\b|\bgc\b|gc_pause|exit(ed)? (code )?137",
@@ -151,8 +151,9 @@ FAMILIES: Mapping[str, Family] = {
         r"|\* ?100|overflow",
     ),
     "traffic": _family(
-        r"requests?_per|_rps|\brps\b|_qps|\bqps\b|traffic|throughput|request_rate|overload|queue full",
-        r"replica|autoscal|\bhpa\b|min_?replicas|max_?replicas|scale",
+        r"requests?_per|_per_(second|sec|minute|min)\b|_rps|\brps\b|_qps|\bqps\b|traffic|throughput"
+        r"|request_rate|overload|queue full",
+        r"replica|traffic|weight|autoscal|\bhpa\b|min_?replicas|max_?replicas|scale",
     ),
 }
 
