@@ -13,7 +13,7 @@ from typing import Any
 
 from incidentfox.analysis.anomalies import rank_anomalies
 from incidentfox.analysis.changes import rank_changes
-from incidentfox.analysis.diagnosis import diagnose, symptom_of
+from incidentfox.analysis.diagnosis import diagnose, onset_of, symptom_of
 from incidentfox.analysis.findings import Diagnosis
 from incidentfox.analysis.locks import find_blockers
 from incidentfox.analysis.signals import (
@@ -135,7 +135,7 @@ class Scene:
         """What the tools would return, by the keyword of `diagnose`."""
         alert = self.alert
         anomalies = rank_anomalies(self.series, fired_at=alert.fired_at)
-        onset = min((a.onset for a in anomalies if a.onset <= alert.fired_at), default=alert.fired_at)
+        onset = onset_of(alert, anomalies)
         logs = find_log_patterns(self.logs, (), onset=onset)
         traces = analyse_traces(self.spans)
         changes = Changes(

@@ -34,6 +34,11 @@ def test_a_step_is_found_where_it_happens() -> None:
     assert found.peak == pytest.approx(50, rel=0.15)
 
 
+def test_two_samples_at_the_very_end_are_enough() -> None:
+    (found,) = rank_anomalies([series(step(10, 900, at=88))], fired_at=90 * 60)
+    assert found.onset == 88 * 60
+
+
 def test_a_fall_is_found_too() -> None:
     (found,) = rank_anomalies([series(step(0.97, 0.55))], fired_at=70 * 60)
     assert found.direction == "down"

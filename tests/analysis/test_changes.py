@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -126,6 +127,14 @@ def test_a_flag_wakes_the_commit_that_names_it() -> None:
     woken = _rank([commit], deploys, FlagChange(ONSET - 30, "tiered_discount", "orders", "off->on"))["a" * 40]
     assert woken.score > plain.score
     assert woken.flag == "tiered_discount"
+
+
+def test_a_huge_rewrite_is_judged_quickly() -> None:
+    lines = "".join(f"-old_{i} = f({i})\n+new_{i} = g({i})\n" for i in range(3_000))
+    commit = _commit("a" * 40, 5_000, "@@ services/orders/h.go @@\n" + lines, "services/orders/h.go")
+    begin = time.perf_counter()
+    _rank([commit] * 5, [Deploy(7_000, "orders", "a" * 40)])
+    assert time.perf_counter() - begin < 2.0
 
 
 def test_an_empty_feed_gives_nothing() -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from incidentfox.analysis.anomalies import rank_anomalies
 from incidentfox.analysis.changes import rank_changes
-from incidentfox.analysis.diagnosis import diagnose, symptom_of
+from incidentfox.analysis.diagnosis import diagnose, onset_of, symptom_of
 from incidentfox.analysis.findings import Diagnosis
 from incidentfox.analysis.signals import (
     Alert,
@@ -129,7 +129,7 @@ class Recording:
     def diagnosis(self) -> Diagnosis:
         alert = self.alert()
         anomalies = rank_anomalies(self.series(), fired_at=alert.fired_at)
-        onset = min((a.onset for a in anomalies if a.onset <= alert.fired_at), default=alert.fired_at)
+        onset = onset_of(alert, anomalies)
         logs = find_log_patterns(list(self.logs()), self.patterns(), onset=onset)
         traces = analyse_traces(self.spans())
         changes = rank_changes(self.changes(), symptom_of(alert, anomalies, logs, traces))

@@ -106,12 +106,11 @@ def _departure(x: Array, head: int) -> tuple[int, int] | None:
 
 
 def _first_sustained(away: Array) -> int | None:
-    window = min(_SUSTAINED_POINTS, len(away))
-    needed = max(2, int(np.ceil(0.6 * window)))
     total = np.concatenate(([0], np.cumsum(away)))
     for i in np.flatnonzero(away):
-        end = min(len(away), int(i) + window)
-        if total[end] - total[i] >= needed:
+        # At the very end two samples must do: an alert fires long before there are five.
+        end = min(len(away), int(i) + _SUSTAINED_POINTS)
+        if total[end] - total[i] >= max(2, np.ceil(0.6 * (end - i))):
             return int(i)
     return None
 

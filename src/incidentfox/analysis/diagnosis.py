@@ -36,9 +36,9 @@ from incidentfox.analysis.quoting import (
 )
 from incidentfox.analysis.remedies import kind_of, remedy_for
 from incidentfox.analysis.signals import Alert, Remediation, StatusNotice
-from incidentfox.analysis.symptoms import strong_anomalies, symptom_of, telling_logs
+from incidentfox.analysis.symptoms import onset_of, strong_anomalies, symptom_of, telling_logs
 
-__all__ = ["diagnose", "symptom_of"]
+__all__ = ["diagnose", "onset_of", "symptom_of"]
 
 CHANGE_EXPLAINS = 0.3
 ONLY_SUSPECT = 0.2

@@ -45,6 +45,11 @@ _COMMENT = re.compile(r"^\s*(//|#(?!include|define|\[)|--|/\*|\*(?=\s|/|$)|<!--|
 _TRAILING = re.compile(r"\s+(//|#\s|--\s).*$")
 
 
+# Bounds on work for one diff; what an incident hangs on stands in small edits.
+_MOST_LINES = 4_000
+_MOST_COMPARISONS = 2_500
+
+
 @dataclass(slots=True)
 class Hunk:
     """One block of a diff: what was taken away and put in (comment-free, whitespace folded), and what
@@ -93,7 +98,7 @@ def parse_diff(diff: str, files: Sequence[str] = ()) -> tuple[Hunk, ...]:
     hunks: list[Hunk] = []
     path = files[0] if files else ""
     current: Hunk | None = None
-    for line in diff.splitlines():
+    for line in diff.splitlines()[:_MOST_LINES]:
         if line.startswith(("--- ", "+++ ", "diff --git", "index ")):
             target = line[4:].split("\t")[0].strip()
             if line.startswith("+++ ") and target != "/dev/null":
@@ -175,8 +180,12 @@ def _likeness(old: str, new: str) -> float:
 def pair_lines(hunk: Hunk, *, least: float = 0.6) -> tuple[list[tuple[str, str]], list[str], list[str]]:
     """Match each removed line with the added line it became: (pairs, removed without, added without).
 
-    Similarity is judged with the quantities blanked out, so that a changed number never hides its own line.
+    Hunks with more than 2,500 possible pairs stay unpaired. Similarity is judged with the quantities blanked out, so
+    that a changed number never hides its own line.
     """
+    if len(hunk.removed) * len(hunk.added) > _MOST_COMPARISONS:
+        # A wholesale rewrite: no line became any other in particular, and comparing all with all takes seconds.
+        return [], list(hunk.removed), list(hunk.added)
     pairs: list[tuple[str, str]] = []
     added = [(line, quantities_of(line)[0]) for line in hunk.added]
     alone: list[str] = []

@@ -47,6 +47,16 @@ def symptom_of(alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFin
     )
 
 
+def onset_of(alert: Alert, anomalies: Sequence[Anomaly]) -> float:
+    """When trouble began by the metrics alone (Unix seconds): the split that the logs tool needs, the alert's time
+    where no metric departs before it.
+    """
+    return min(
+        (a.onset for a in strong_anomalies(anomalies, alert.fired_at) if a.onset <= alert.fired_at),
+        default=alert.fired_at,
+    )
+
+
 def strong_anomalies(anomalies: Sequence[Anomaly], fired_at: float) -> list[Anomaly]:
     """The anomalies that count: begun by the time of the alert, and not dwarfed by the strongest."""
     before = [a for a in anomalies if a.onset <= fired_at + 60.0]

@@ -22,6 +22,7 @@ _SEVERITY_WEIGHT = {"fatal": 1.0, "critical": 1.0, "error": 0.9, "warn": 0.7, "i
 _SENTIMENT_SEVERITY = {"negative": "ERROR", "positive": "INFO", "neutral": "INFO"}
 _MAXIMUM_FINDINGS = 40
 _EXAMPLE_LENGTH = 400
+_LONGEST_MESSAGE = 1000
 _PATTERN_OVERLAP = 0.7
 
 # Masked before the tree sees a token: what varies from line to line in every system.
@@ -137,7 +138,15 @@ def find_log_patterns(
 
 def _count(records: Sequence[LogRecord], onset: float) -> list[_Tally]:
     trees: dict[str, Drain] = defaultdict(Drain)
-    placed: list[tuple[LogRecord, Group]] = [(r, trees[r.service].add(r.message)) for r in records]
+    known: dict[tuple[str, str], Group] = {}
+    placed: list[tuple[LogRecord, Group]] = []
+    for record in records:
+        key = (record.service, record.message[:_LONGEST_MESSAGE])
+        if key in known:
+            known[key].size += 1
+        else:
+            known[key] = trees[record.service].add(key[1])
+        placed.append((record, known[key]))
     tallies: dict[tuple[str, int], _Tally] = {}
     for record, group in placed:
         tally = tallies.setdefault((record.service, id(group)), _Tally(group.template, record.service))
