@@ -46,9 +46,8 @@ def blocks(answer: Answer, tools: Mapping[str, str], run_url: str) -> list[Block
     if cause is not None:
         made.append(_section(safe(cause.summary)))
     made.append({"type": "section", "fields": [_text(_cut(field, FIELD_CHARACTERS)) for field in _facts(answer)]})
-    if answer.evidence:
-        lines = [_evidence(one, tools) for one in answer.evidence[:MAX_EVIDENCE]]
-        made.append(_section("*Why*\n" + "\n".join(lines)))
+    for number, one in enumerate(answer.evidence[:MAX_EVIDENCE]):
+        made.append(_section(("*Why*\n" if number == 0 else "") + _evidence(one, tools)))
     made.append(_section(f"*Next step*\n{next_step(answer)}"))
     button = {"type": "button", "text": {"type": "plain_text", "text": "Open the run"}, "url": run_url}
     made.append({"type": "actions", "elements": [{**button, "action_id": "open_run"}]})
