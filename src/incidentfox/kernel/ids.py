@@ -24,7 +24,7 @@ def new_id(prefix: str) -> str:
 
 def require_id(value: str, prefix: str) -> str:
     """`value` if it is a well-formed id of this kind; Invalid otherwise."""
-    match = _PATTERN.match(value)
+    match = _PATTERN.fullmatch(value)
     if match is None or match.group(1) != prefix:
         raise Invalid(f"{value!r} is not an id of the form {prefix}_….", code="invalid_id")
     return value

@@ -71,7 +71,7 @@ def correlation_id() -> str | None:
 
 def accept_correlation_id(offered: str | None) -> str:
     """The caller's id if it is well-formed, a new one otherwise: an id is data from outside."""
-    return offered if offered and _WELL_FORMED.match(offered) else new_id("cor")
+    return offered if offered and _WELL_FORMED.fullmatch(offered) else new_id("cor")
 
 
 @contextmanager
