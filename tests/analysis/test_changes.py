@@ -134,7 +134,7 @@ def test_a_huge_rewrite_is_judged_quickly() -> None:
     commit = _commit("a" * 40, 5_000, "@@ services/orders/h.go @@\n" + lines, "services/orders/h.go")
     begin = time.perf_counter()
     _rank([commit] * 5, [Deploy(7_000, "orders", "a" * 40)])
-    assert time.perf_counter() - begin < 2.0
+    assert time.perf_counter() - begin < 5.0
 
 
 def test_an_empty_feed_gives_nothing() -> None:

@@ -28,6 +28,7 @@ from incidentfox.analysis.operational import OperationalCause, find_operational
 from incidentfox.analysis.quoting import (
     anomaly_claim,
     change_claims,
+    clock,
     lock_claim,
     log_claim,
     notice_claim,
@@ -240,11 +241,18 @@ def _changed(case: _Case, change: ChangeFinding, cause: OperationalCause | None)
         service=service,
         change=change,
         kind=kind_of(change),
-        summary=f"{change.title} ({change.ref[:12]}) {reason} and broke {case.alert.service}.",
+        summary=_told(case, change, service, reason),
         remediation=remedy_for(change, case.telling),
         confidence=min(0.95, confidence),
         claims=[*claims, *([traced] if traced else [])],
     )
+
+
+def _told(case: _Case, change: ChangeFinding, service: str, reason: str) -> str:
+    """The verdict on a change in one sentence: what, where, since when, and who suffers."""
+    name = f"flag {change.ref}" if change.kind == "flag" else f"commit {change.ref[:12]} ({change.title})"
+    live = f"live since {clock(change.deployed_at)}; " if change.deployed_at is not None else ""
+    return f"{service}: {name}: {reason}; {live}{case.alert.service} suffers since {clock(case.onset)}."
 
 
 def _margin(best: float, second: float) -> float:

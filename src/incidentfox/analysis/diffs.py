@@ -46,7 +46,7 @@ _TRAILING = re.compile(r"\s+(//|#\s|--\s).*$")
 
 
 # Bounds on work for one diff; what an incident hangs on stands in small edits.
-_MOST_LINES = 4_000
+_MOST_LINES = 2_000
 _MOST_COMPARISONS = 2_500
 
 

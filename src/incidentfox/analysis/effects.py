@@ -16,6 +16,7 @@ from incidentfox.analysis.diffs import Hunk, pair_lines, parse_diff
 from incidentfox.analysis.effect_pairs import CHATTER, Effect, pair_effects
 from incidentfox.analysis.vocabulary import code_families_in, word_set
 
+_MOST_EFFECTS = 60
 _HAZARD_CAP = {"inert": 0.01, "style": 0.03, "observability": 0.06}
 
 _NULL_GUARD = re.compile(
@@ -107,7 +108,7 @@ def effects_of(diff: str, files: Sequence[str] = ()) -> tuple[Effect, ...]:
     if not explained:
         found.extend(_rewrites(live))
     capped = [_capped(effect, live.hunks) for effect in found]
-    return tuple(sorted(capped, key=lambda e: -e.hazard))
+    return tuple(sorted(capped, key=lambda e: -e.hazard)[:_MOST_EFFECTS])
 
 
 def _capped(effect: Effect, hunks: Sequence[Hunk]) -> Effect:
