@@ -1,0 +1,85 @@
+"""Puts on record what happened. Called by every domain of this service, in the transaction of the thing itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from incidentfox.config_service.audit import store
+from incidentfox.config_service.session import Session
+from incidentfox.contracts.audit import AppendAuditEvent, AuditEvent
+from incidentfox.contracts.page import Page
+from incidentfox.kernel.clock import utc_now
+from incidentfox.kernel.errors import Conflict, Forbidden
+from incidentfox.kernel.ids import new_id, require_id
+from incidentfox.kernel.logging import correlation_id
+from incidentfox.kernel.web.pagination import decode_cursor, page
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What happened to what. `team_node_id` lets that team see the event; None: the organisation's admins only."""
+
+    action: str
+    target: str
+    team_node_id: str | None = None
+    before_hash: str | None = None
+    after_hash: str | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+async def record(session: Session, fact: Fact) -> None:
+    """Records a fact with the caller, its address and the correlation id of the request."""
+    event_id = new_id("aud")
+    event = AuditEvent(
+        event_id=event_id,
+        org_id=session.org_id,
+        team_node_id=fact.team_node_id or session.tenant.team_node_id,
+        at=utc_now(),
+        actor=session.principal.subject,
+        action=fact.action,
+        target=fact.target,
+        correlation_id=correlation_id(),
+        source_address=session.source_address,
+        before_hash=fact.before_hash,
+        after_hash=fact.after_hash,
+        detail=fact.detail,
+    )
+    await store.insert_event(session, event, event_id)
+
+
+async def append(session: Session, request: AppendAuditEvent) -> AuditEvent:
+    """Records an event of another service. The same key again returns the event that is there.
+
+    Raises Conflict when the key stands for another event, Forbidden for a team that the caller is not bound to.
+    """
+    bound_to = session.tenant.team_node_id
+    if bound_to is not None and request.team_node_id not in (None, bound_to):
+        raise Forbidden(f"This credential records events of {bound_to!r} only.", code="outside_of_own_team")
+    values = request.model_dump(exclude={"event_key"})
+    event = AuditEvent(
+        **{
+            **values,
+            "event_id": new_id("aud"),
+            "org_id": session.org_id,
+            "team_node_id": request.team_node_id or bound_to,
+            "at": utc_now(),
+            "actor": session.principal.subject,
+            "correlation_id": request.correlation_id or correlation_id(),
+        }
+    )
+    if await store.insert_event(session, event, request.event_key):
+        return event
+    existing = await store.event_by_key(session, request.event_key)
+    if existing is None or (existing.action, existing.target) != (request.action, request.target):
+        raise Conflict("This event_key stands for another event.", code="event_key_reused")
+    return existing
+
+
+async def newest(session: Session, action: str | None, cursor: str | None, limit: int) -> Page[AuditEvent]:
+    """A page of events, newest first."""
+    before = decode_cursor(cursor)
+    if before is not None:
+        require_id(before, "aud")
+    events = await store.newest_events(session, action, before, limit + 1)
+    return page(events, limit, lambda event: event.event_id)

@@ -1,0 +1,1 @@
+"""Partial documents by node, and what they come to for a team."""

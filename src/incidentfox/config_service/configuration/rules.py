@@ -1,0 +1,168 @@
+"""Inherits, judges and hashes configuration documents. Pure.
+
+A node's document is a JSON merge patch (RFC 7396) on what it inherits: objects merge by key, everything else
+replaces, `null` removes. Only the effective result is judged, since only it is ever run.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from incidentfox.contracts.configuration import JsonObject, TeamConfiguration
+from incidentfox.contracts.problem import FieldError
+from incidentfox.contracts.tree import NodeKind
+from incidentfox.kernel.crypto import canonical_json, content_hash
+
+MAX_ERRORS = 50
+"""The most field errors that one refusal lists."""
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396, section 2. Neither argument is changed; the result may share unchanged parts with them."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged
+
+
+def inherit(documents: Iterable[JsonObject]) -> JsonObject:
+    """The raw effective document: each level merged onto what stands above it, topmost first."""
+    effective: JsonObject = {}
+    for document in documents:
+        effective = merge_patch(effective, document)
+    return effective
+
+
+def read_effective(document: JsonObject) -> tuple[TeamConfiguration | None, list[FieldError]]:
+    """The effective document as its typed model, or why it is none: unknown keys, wrong types, loose references."""
+    try:
+        configuration = TeamConfiguration.model_validate_json(canonical_json(document), strict=True)
+    except ValidationError as error:
+        return None, [_field_error(found) for found in error.errors(include_url=False, include_input=False)]
+    errors = list(_loose_ends(configuration))
+    return (None, errors) if errors else (configuration, [])
+
+
+def effective_json(configuration: TeamConfiguration) -> JsonObject:
+    """The effective document as it is hashed, stored and sent: complete, with `$secret` as it is written."""
+    return configuration.model_dump(mode="json", by_alias=True)
+
+
+def effective_hash(configuration: TeamConfiguration) -> str:
+    """The content hash that runs keep."""
+    return content_hash(effective_json(configuration))
+
+
+def judge_own(kind: NodeKind, document: JsonObject) -> list[FieldError]:
+    """What a node's own document may not say, whatever it comes to."""
+    if kind is not NodeKind.TEAM and document.get("routing") is not None:
+        return [FieldError(pointer="/routing", message="Identifiers belong to a team; set routing on a team node.")]
+    return []
+
+
+def _loose_ends(configuration: TeamConfiguration) -> Iterator[FieldError]:
+    agents = configuration.agents
+    entrance = agents.get(configuration.entrance_agent)
+    if entrance is None:
+        yield _unknown("/entrance_agent", "agent", configuration.entrance_agent, agents)
+    elif not entrance.enabled:
+        yield FieldError(pointer="/entrance_agent", message=f"The agent {configuration.entrance_agent!r} is disabled.")
+    for key, agent in agents.items():
+        if agent.model not in configuration.models:
+            yield _unknown(f"/agents/{key}/model", "model", agent.model, configuration.models)
+        for index, tool in enumerate(agent.tools):
+            if tool not in configuration.tools:
+                yield _unknown(f"/agents/{key}/tools/{index}", "tool", tool, configuration.tools)
+        for index, name in enumerate(agent.sub_agents):
+            if name not in agents:
+                yield _unknown(f"/agents/{key}/sub_agents/{index}", "agent", name, agents)
+            elif key in _reachable(configuration, name):
+                message = f"{name!r} leads back to {key!r}: agents may not call each other in a circle."
+                yield FieldError(pointer=f"/agents/{key}/sub_agents/{index}", message=message)
+    yield from _incomplete_settings(configuration)
+
+
+def _incomplete_settings(configuration: TeamConfiguration) -> Iterator[FieldError]:
+    runtime, telemetry = configuration.runtime, configuration.integrations.telemetry
+    if runtime.mode == "dedicated" and runtime.agent_url is None:
+        yield FieldError(pointer="/runtime/agent_url", message="A dedicated runtime needs the URL of its agent.")
+    if telemetry.backend == "recording" and telemetry.recording_id is None:
+        message = "The backend `recording` needs the id of an uploaded recording."
+        yield FieldError(pointer="/integrations/telemetry/recording_id", message=message)
+    urls = {
+        "/runtime/agent_url": runtime.agent_url,
+        "/integrations/slack/base_url": configuration.integrations.slack.base_url,
+        "/integrations/telemetry/metrics_url": telemetry.metrics_url,
+        "/integrations/telemetry/logs_url": telemetry.logs_url,
+        "/integrations/telemetry/traces_url": telemetry.traces_url,
+        "/integrations/telemetry/changes_url": telemetry.changes_url,
+    }
+    for pointer, url in urls.items():
+        if url is not None and not url.startswith(("http://", "https://")):
+            yield FieldError(pointer=pointer, message="Must be an http:// or https:// URL.")
+
+
+def _reachable(configuration: TeamConfiguration, start: str) -> set[str]:
+    seen: set[str] = set()
+    pending = [start]
+    while pending:
+        name = pending.pop()
+        if name not in seen and name in configuration.agents:
+            seen.add(name)
+            pending.extend(configuration.agents[name].sub_agents)
+    return seen
+
+
+def _unknown(pointer: str, noun: str, name: str, known: Mapping[str, object]) -> FieldError:
+    return FieldError(pointer=pointer, message=f"There is no {noun} {name!r}.{_nearest(name, known)}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _field_error(error: Any) -> FieldError:
+    location = tuple(part for part in error["loc"] if part != "[key]")
+    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location) or "/"
+    if error["type"] != "extra_forbidden":
+        return FieldError(pointer=pointer, message=error["msg"])
+    known = _known_keys(location[:-1])
+    near = _nearest(str(location[-1]), known)
+    return FieldError(pointer=pointer, message="Unknown key." + (near or f" Known here: {', '.join(known)}."))
+
+
+@cache
+def _schema() -> JsonObject:
+    return TeamConfiguration.model_json_schema(by_alias=True)
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    """The keys that the schema knows at a place of the document."""
+    schema = _resolved(_schema())
+    for part in location:
+        below = schema.get("properties", {}).get(part)
+        if below is None:
+            patterns = schema.get("patternProperties", {})
+            below = next(iter(patterns.values()), schema.get("additionalProperties") or {})
+        schema = _resolved(below if isinstance(below, dict) else {})
+    return sorted(schema.get("properties", {}))
+
+
+def _resolved(schema: JsonObject) -> JsonObject:
+    if "$ref" in schema:
+        return _resolved(_schema()["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
+    for choice in schema.get("anyOf", ()):
+        if choice.get("type") != "null":
+            return _resolved(choice)
+    return schema

@@ -1,0 +1,114 @@
+"""What routes depend on: a checked caller and one transaction for its tenant, committed before the response is sent.
+
+The tenant is what the credential and the path have in common: the path's organisation, which must be the caller's
+own, and the caller's team where it is bound to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request
+from sqlalchemy.exc import DBAPIError
+
+from incidentfox.config_service.session import Session
+from incidentfox.config_service.timeline.signals import RunSignals
+from incidentfox.config_service.tokens.authenticator import TableAuthenticator
+from incidentfox.contracts.model import NodeId, OrgId
+from incidentfox.contracts.permissions import Permission
+from incidentfox.kernel.crypto import Keyring
+from incidentfox.kernel.db.session import Database
+from incidentfox.kernel.errors import Conflict, Failure, Forbidden, Invalid, Unavailable
+from incidentfox.kernel.tenant import Tenant
+from incidentfox.kernel.web.auth import Principal, requires
+
+OrgPath = Annotated[OrgId, Path(description="The organisation's id.")]
+NodePath = Annotated[NodeId, Path(description="The node's id.")]
+RunPath = Annotated[str, Path(pattern=r"^run_[0-9a-hjkmnp-tv-z]{26}$", description="The run's id.")]
+
+_ROW_LEVEL_SECURITY = "42501"
+_CHECK_VIOLATION = "23514"
+_RETRIED_BY_THE_CALLER = frozenset({"40001", "40P01", "55P03", "57014"})
+_UNSTORABLE_TEXT = frozenset({"22021", "22P05"})
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the composition root hands to the routes, on `app.state.parts`."""
+
+    database: Database
+    keyring: Keyring
+    pepper: bytes
+    signals: RunSignals
+    tokens: TableAuthenticator
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the application that serves this request."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def source_address(request: Request) -> str | None:
+    """The address that the request came from, for the audit."""
+    return request.client.host if request.client else None
+
+
+@asynccontextmanager
+async def begin(request: Request, principal: Principal, tenant: Tenant) -> AsyncIterator[Session]:
+    """One transaction for one tenant: commits at the end, rolls back when the block raises.
+
+    Translates what only the database can judge (row-level security, the states of a run) into the error tree.
+    """
+    try:
+        async with parts_of(request).database.transaction(tenant) as connection:
+            yield Session(connection, tenant, principal, source_address(request))
+    except DBAPIError as error:
+        raise _failure(error) from error
+
+
+def org_session(permission: Permission) -> Any:
+    """`session: Annotated[Session, org_session(Permission.X)]`: for routes below `/orgs/{org_id}`."""
+
+    async def open_session(
+        request: Request, org_id: OrgPath, principal: Principal = requires(permission)
+    ) -> AsyncIterator[Session]:
+        tenant = Tenant(principal.in_org(org_id).org_id or org_id, principal.team_node_id)
+        async with begin(request, principal, tenant) as session:
+            yield session
+
+    return Depends(open_session, scope="function")
+
+
+def service_session(permission: Permission) -> Any:
+    """The same for `/internal`: the caller is a service, and the tenant is the one its token names."""
+
+    async def open_session(request: Request, principal: Principal = requires(permission)) -> AsyncIterator[Session]:
+        tenant = Tenant(require_service(principal).tenant_org(), principal.team_node_id)
+        async with begin(request, principal, tenant) as session:
+            yield session
+
+    return Depends(open_session, scope="function")
+
+
+def require_service(principal: Principal) -> Principal:
+    """This principal, if it is a service; Forbidden for people's tokens, whatever their scopes."""
+    if not principal.is_service:
+        raise Forbidden("Internal routes need a service identity.", code="service_required")
+    return principal
+
+
+def _failure(error: DBAPIError) -> Failure:
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    if sqlstate == _ROW_LEVEL_SECURITY and "row-level security" in str(error.orig):
+        return Forbidden("This is outside of what the credential is bound to.", code="outside_of_own_team")
+    if sqlstate == _CHECK_VIOLATION and "run" in str(error.orig):
+        return Conflict("The run is in a state that does not allow this.", code="run_state_conflict")
+    if sqlstate in _RETRIED_BY_THE_CALLER:
+        return Unavailable("Another writer was in the way. Try again.", code="write_contention")
+    if sqlstate in _UNSTORABLE_TEXT:
+        return Invalid("The request holds text that cannot be stored (NUL or broken Unicode).", code="invalid_text")
+    raise error

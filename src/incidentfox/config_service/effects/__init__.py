@@ -1,0 +1,1 @@
+"""The ledger of what a run posted where."""

@@ -1,0 +1,90 @@
+"""The composition root of the Config Service: makes its parts from the settings and puts the routes together.
+
+Started by `incidentfox serve config-service`, or by `uvicorn incidentfox.config_service.main:app --factory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from incidentfox.config_service.audit.api import router as audit
+from incidentfox.config_service.audit.denials import install_denial_audit
+from incidentfox.config_service.configuration.api import router as configuration
+from incidentfox.config_service.dependencies import Parts
+from incidentfox.config_service.effects.api import router as effects
+from incidentfox.config_service.recordings.api import router as recordings
+from incidentfox.config_service.routing.api import router as routing
+from incidentfox.config_service.runs.api import router as runs
+from incidentfox.config_service.secrets.api import router as secrets
+from incidentfox.config_service.settings import SERVICE, ConfigServiceSettings
+from incidentfox.config_service.sign_in.api import router as sign_in
+from incidentfox.config_service.timeline.api import router as timeline
+from incidentfox.config_service.timeline.signals import RunSignals
+from incidentfox.config_service.tokens.api import router as tokens
+from incidentfox.config_service.tokens.authenticator import TableAuthenticator
+from incidentfox.config_service.tree.api import router as tree
+from incidentfox.contracts.recordings import MAX_RECORDING_BYTES
+from incidentfox.kernel.db.session import Database
+from incidentfox.kernel.logging import configure_logging
+from incidentfox.kernel.telemetry import configure_telemetry
+from incidentfox.kernel.web.app import AppParts
+from incidentfox.kernel.web.app import create_app as create_web_app
+from incidentfox.kernel.web.auth import Authenticator
+from incidentfox.kernel.web.server import run_app
+
+ROUTERS = (sign_in, tree, configuration, secrets, routing, tokens, audit, runs, timeline, effects, recordings)
+
+
+def create_app(settings: ConfigServiceSettings) -> FastAPI:
+    """The application. Nothing connects before its lifespan begins."""
+    url = settings.database_url.get_secret_value()
+    database = Database(url, settings.database_pool_size)
+    pepper = settings.token_pepper()
+    tokens_in_tables = TableAuthenticator(database, pepper)
+    parts = Parts(database, settings.keyring(), pepper, RunSignals(url), tokens_in_tables)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        parts.signals.start()
+        try:
+            yield
+        finally:
+            await parts.signals.stop()
+            await tokens_in_tables.settle()
+            await database.close()
+
+    app = create_web_app(
+        AppParts(
+            service=SERVICE,
+            title="IncidentFox Config Service",
+            authenticator=Authenticator(SERVICE, settings.trusted_keys(), tokens_in_tables),
+            lifespan=lifespan,
+            ready=database.ping,
+            body_limits={"/recordings": MAX_RECORDING_BYTES},
+        )
+    )
+    app.state.parts = parts
+    install_denial_audit(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def app() -> FastAPI:
+    """The application with its settings from the environment: what an ASGI server is pointed at."""
+    return _from_environment(ConfigServiceSettings())
+
+
+def main() -> None:
+    """Serves until SIGTERM: the process of `incidentfox serve config-service`."""
+    settings = ConfigServiceSettings()
+    run_app(_from_environment(settings), settings.host, settings.listen_port())
+
+
+def _from_environment(settings: ConfigServiceSettings) -> FastAPI:
+    configure_logging(SERVICE, settings.log_level)
+    configure_telemetry(SERVICE, settings.otlp_endpoint)
+    return create_app(settings)

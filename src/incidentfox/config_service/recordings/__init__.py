@@ -1,0 +1,1 @@
+"""Recorded incidents that an agent investigates like a live system."""

@@ -1,0 +1,1 @@
+"""Runs: one investigation by one team's agent."""

@@ -1,0 +1,103 @@
+"""Creates, starts and finishes runs. Each transition is an audit event; the timeline itself is `timeline/`."""
+
+from __future__ import annotations
+
+from incidentfox.config_service.audit.service import Fact, record
+from incidentfox.config_service.runs import store
+from incidentfox.config_service.runs.rules import ending, fingerprint, judge_ending
+from incidentfox.config_service.session import Session
+from incidentfox.config_service.timeline.service import append_ending
+from incidentfox.config_service.tree.store import node
+from incidentfox.contracts.page import Page
+from incidentfox.contracts.problem import FieldError
+from incidentfox.contracts.runs import FINISHED, CreateRun, FinishRun, Run, RunStatus, StartedRun
+from incidentfox.contracts.tree import NodeKind
+from incidentfox.kernel.errors import Conflict, NotFound, Unprocessable
+from incidentfox.kernel.ids import require_id
+from incidentfox.kernel.web.pagination import decode_cursor, page
+
+
+async def create_run(session: Session, request: CreateRun) -> Run:
+    """Creates a run; the same content again returns it as it stands. Conflict when the id stands for another run."""
+    require_id(request.run_id, "run")
+    session.require_writable(request.team_node_id)
+    await _require_team(session, request.team_node_id)
+    created = await store.insert_run(session, request, fingerprint(request))
+    if created is not None:
+        detail = {"source": created.source, "delivery_id": created.delivery_id, "incident_id": created.incident_id}
+        await record(session, Fact("run.created", created.run_id, created.team_node_id, detail=detail))
+        return created
+    existing = await store.lock_run(session, request.run_id)
+    if existing is None or existing.fingerprint != fingerprint(request):
+        raise Conflict(f"There is another run {request.run_id} already.", code="run_exists")
+    return existing.run
+
+
+async def read_run(session: Session, run_id: str) -> Run:
+    """One run; NotFound when there is none for this caller."""
+    run = await store.run(session, run_id)
+    if run is None:
+        raise run_not_found(run_id)
+    return run
+
+
+async def list_runs(
+    session: Session, team_node_id: str | None, status: RunStatus | None, cursor: str | None, limit: int
+) -> Page[Run]:
+    """A page of runs, newest first."""
+    before = decode_cursor(cursor)
+    if before is not None:
+        require_id(before, "run")
+    runs = await store.newest_runs(session, team_node_id, status, before, limit + 1)
+    return page(runs, limit, lambda run: run.run_id)
+
+
+async def start_run(session: Session, run_id: str, started: StartedRun) -> Run:
+    """queued → running; a run that is under way already stays as it is, a finished one is Conflict."""
+    run = (await _locked(session, run_id)).run
+    if run.status in FINISHED:
+        raise Conflict(f"The run {run_id} is over: {run.status.value}.", code="run_finished")
+    if run.status is not RunStatus.QUEUED:
+        return run
+    run = await store.start(session, run_id, started.config_hash)
+    await record(session, Fact("run.started", run_id, run.team_node_id, after_hash=started.config_hash))
+    return run
+
+
+async def finish_run(session: Session, run_id: str, finished: FinishRun) -> Run:
+    """→ a final state, and `run.finished` on the timeline unless the agent has put it there.
+
+    The same ending twice is one ending; another one is Conflict, and so is a step that the state machine lacks.
+    """
+    judge_ending(run_id, finished)
+    held = await _locked(session, run_id)
+    if held.run.status in FINISHED:
+        if held.ending == ending(finished):
+            return held.run
+        raise Conflict(f"The run {run_id} ended otherwise: {held.run.status.value}.", code="run_finished")
+    run = await store.finish(session, run_id, finished, ending(finished))
+    await append_ending(session, run)
+    detail = {"status": run.status.value, "error": run.error}
+    await record(session, Fact("run.finished", run_id, run.team_node_id, detail=detail))
+    return run
+
+
+def run_not_found(run_id: str) -> NotFound:
+    """What a run answers that is absent or somebody else's: the two are not told apart."""
+    return NotFound(f"There is no run {run_id} here for you.", code="run_not_found")
+
+
+async def _locked(session: Session, run_id: str) -> store.LockedRun:
+    held = await store.lock_run(session, run_id)
+    if held is None:
+        raise run_not_found(run_id)
+    return held
+
+
+async def _require_team(session: Session, team_node_id: str) -> None:
+    found = await node(session, team_node_id)
+    if found is None or found.kind is not NodeKind.TEAM:
+        message = f"There is no team {team_node_id!r} in this organisation."
+        raise Unprocessable(
+            message, code="team_not_found", errors=[FieldError(pointer="/team_node_id", message=message)]
+        )

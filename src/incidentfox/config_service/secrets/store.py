@@ -1,0 +1,55 @@
+"""Every SQL statement on secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Row, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from incidentfox.config_service.secrets.rules import SealedSecret
+from incidentfox.config_service.secrets.tables import secrets
+from incidentfox.config_service.session import Session
+from incidentfox.config_service.tree.tables import node_ancestry
+from incidentfox.contracts.configuration import SecretSummary
+
+_WIRE = [secrets.c[name] for name in SecretSummary.model_fields]
+
+
+async def put(session: Session, node_id: str, name: str, ciphertext: bytes, key_id: str) -> SecretSummary:
+    """Writes a secret over what was there."""
+    changed = {"ciphertext": ciphertext, "key_id": key_id, "updated_by": session.principal.subject}
+    statement = (
+        insert(secrets)
+        .values(org_id=session.org_id, node_id=node_id, name=name, **changed)
+        .on_conflict_do_update(index_elements=["org_id", "node_id", "name"], set_={**changed, "updated_at": func.now()})
+        .returning(*_WIRE)
+    )
+    return _summary((await session.connection.execute(statement)).one())
+
+
+async def summaries(session: Session, node_id: str, after: str | None, limit: int) -> list[SecretSummary]:
+    """The node's own secrets by name, without their values."""
+    statement = select(*_WIRE).where(secrets.c.org_id == session.org_id, secrets.c.node_id == node_id)
+    if after is not None:
+        statement = statement.where(secrets.c.name > after)
+    rows = await session.connection.execute(statement.order_by(secrets.c.name).limit(limit))
+    return [_summary(row) for row in rows]
+
+
+async def sealed_on_path(session: Session, node_id: str, names: Collection[str]) -> list[SealedSecret]:
+    """The secrets of these names on the node and above it."""
+    statement = (
+        select(secrets.c.node_id, secrets.c.name, node_ancestry.c.distance, secrets.c.ciphertext)
+        .join(
+            node_ancestry,
+            (node_ancestry.c.org_id == secrets.c.org_id) & (node_ancestry.c.ancestor_id == secrets.c.node_id),
+        )
+        .where(secrets.c.org_id == session.org_id, node_ancestry.c.node_id == node_id, secrets.c.name.in_(names))
+    )
+    return [SealedSecret(**row._mapping) for row in await session.connection.execute(statement)]
+
+
+def _summary(row: Row[Any]) -> SecretSummary:
+    return SecretSummary(**row._mapping)

@@ -1,0 +1,42 @@
+"""The Config Service's settings: the only place of this service that reads the environment."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+
+from pydantic import Field
+
+from incidentfox.kernel.settings import DatabaseSettings, MasterKeySettings, ServiceSettings, SettingsError
+
+SERVICE = "config-service"
+PORT = 8081
+
+_LEAST_PEPPER_BYTES = 16
+
+
+class ConfigServiceSettings(ServiceSettings, DatabaseSettings, MasterKeySettings):
+    """Settings of the Config Service."""
+
+    token_pepper_file: Path = Field(
+        description="The pepper of stored token hashes: base64 of at least 16 random bytes (mode 0600)."
+    )
+
+    def token_pepper(self) -> bytes:
+        """The pepper that the database does not hold."""
+        try:
+            pepper = base64.b64decode(self.token_pepper_file.read_text().strip(), validate=True)
+        except OSError as error:
+            raise SettingsError(
+                f"INCIDENTFOX_TOKEN_PEPPER_FILE names {self.token_pepper_file}, which cannot be read: {error.strerror}."
+            ) from error
+        except (binascii.Error, ValueError) as error:
+            raise SettingsError("INCIDENTFOX_TOKEN_PEPPER_FILE must hold base64.") from error
+        if len(pepper) < _LEAST_PEPPER_BYTES:
+            raise SettingsError(f"INCIDENTFOX_TOKEN_PEPPER_FILE must hold at least {_LEAST_PEPPER_BYTES} bytes.")
+        return pepper
+
+    def listen_port(self) -> int:
+        """The port to listen on."""
+        return self.port or PORT

@@ -1,0 +1,1 @@
+"""Signing a browser in and out, and who the caller is."""

@@ -1,0 +1,1 @@
+"""The timeline of a run: the only event store, read live by console and CLI."""

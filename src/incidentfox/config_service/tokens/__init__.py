@@ -1,0 +1,1 @@
+"""Bearer tokens, sign-in codes, and who the caller is."""

@@ -1,0 +1,30 @@
+"""The tables of the tree. Made by migration 0002."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, func
+
+metadata = MetaData()
+
+org_nodes = Table(
+    "org_nodes",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("node_id", Text, primary_key=True),
+    Column("parent_id", Text),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("created_by", Text, nullable=False),
+)
+
+node_ancestry = Table(
+    "config_node_ancestry",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("node_id", Text, primary_key=True),
+    Column("ancestor_id", Text, primary_key=True),
+    Column("distance", Integer, nullable=False),
+)
+"""The closure of the tree: a row for each node and each node above it, and one for itself at distance 0."""
