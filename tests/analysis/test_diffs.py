@@ -20,6 +20,7 @@ from incidentfox.analysis.quantities import quantities_of
         ("wait(time.Minute)", [60.0]),
         ("memory: 512Mi", [512 * 2.0**20]),
         ("cpu: 500m", [0.5]),
+        ("-Xmx4g -Xms512m", [4e9, 512e6]),
         ("Duration.ofMinutes(2)", [120.0]),
         ("timedelta(hours=2)", [7200.0]),
         ("max = 1_000", [1000.0]),

@@ -35,7 +35,7 @@ _DEPENDENCY = re.compile(
 )
 _MIGRATION = re.compile(r"(^|/)migrations?/|\.sql$|(^|/)alembic/", re.IGNORECASE)
 _CONFIG = re.compile(
-    r"\.(ya?ml|json|toml|ini|cfg|conf|properties|env|tf|tfvars|hcl|cue|xml)$|(^|/)\.env", re.IGNORECASE
+    r"\.(ya?ml|json|toml|ini|cfg|conf|properties|options|env|tf|tfvars|hcl|cue|xml)$|(^|/)\.env", re.IGNORECASE
 )
 _OBSERVABILITY = re.compile(r"(^|/)(metrics|tracing|telemetry|logging)\.\w+$", re.IGNORECASE)
 

@@ -30,6 +30,7 @@ _PLAIN = re.compile(
     rf"(?<![\w.$#])(-?{_NUMBER})\s?(ns|us|µs|ms|min|s|m|h|d|kib|mib|gib|ki|mi|gi|ti|kb|mb|gb|tb|k|g|%)?(?![\w.])",
     re.IGNORECASE,
 )
+_JVM = re.compile(r"(?<=-X(?:mx|ms|ss))(\d+)([kmg])\b", re.IGNORECASE)
 _PROCESSOR = re.compile(r"\bcpu\b", re.IGNORECASE)
 BLANK = "\N{WHITE SQUARE}"
 
@@ -57,6 +58,7 @@ def quantities_of(line: str) -> tuple[str, tuple[Quantity, ...]]:
     line = _KEYWORD.sub(lambda m: take(m, m[2], m[1]), line)
     line = _METHOD.sub(lambda m: take(m, m[1], m[2]), line)
     line = _TIME_CONST.sub(lambda m: take(m, "1", m[1]), line)
+    line = _JVM.sub(lambda m: take(m, m[1], f"{m[2]}b"), line)
     # Kubernetes writes thousandths of a processor as `500m`.
     milli = bool(_PROCESSOR.search(line))
     line = _PLAIN.sub(lambda m: take(m, m[1], "ms" if milli and m[2] == "m" else m[2]), line)

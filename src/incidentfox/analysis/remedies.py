@@ -63,7 +63,7 @@ _KINDS = {
 
 def kind_of(change: ChangeFinding) -> str:
     """The failure that a change caused, in words."""
-    return _KINDS.get(change.effect, "bad deploy")
+    return "feature flag" if change.flag else _KINDS.get(change.effect, "bad deploy")
 
 
 def remedy_for(change: ChangeFinding, logs: Sequence[LogFinding]) -> Remediation:
