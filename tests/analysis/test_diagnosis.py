@@ -98,6 +98,13 @@ def test_a_held_transaction_without_a_change_still_names_the_service() -> None:
     assert verdict.confidence <= 0.7
 
 
+def test_without_traces_the_deepest_anomalous_node_fails_first() -> None:
+    metrics = [Anomaly(s, "errors", 20, "up", 900.0 + i, 0.01, 0.5) for i, s in enumerate(("stock", "orders"))]
+    log = LogFinding("orders", "call to stock failed: <*>", "ERROR", 0, 9, 905.0, 0.9, "call to stock failed: 500")
+    assert diagnose(ALERT, anomalies=metrics, logs=[log]).first_failing_service == "stock"
+    assert diagnose(ALERT, anomalies=metrics).first_failing_service == "orders"
+
+
 def test_a_short_wait_for_a_busy_session_decides_nothing() -> None:
     lock = LockFinding(1, "orders", "active", 0.4, "UPDATE a", 1, ("web",))
     assert not diagnose(ALERT, locks=[lock]).enough_evidence

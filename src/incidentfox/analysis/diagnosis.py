@@ -23,7 +23,13 @@ from incidentfox.analysis.findings import (
     Suspect,
     TraceReport,
 )
-from incidentfox.analysis.localisation import blast_radius, callees, descendants, edges_from_logs
+from incidentfox.analysis.localisation import (
+    blast_radius,
+    callees,
+    deepest_anomalous,
+    descendants,
+    edges_from_logs,
+)
 from incidentfox.analysis.operational import OperationalCause, find_operational
 from incidentfox.analysis.quoting import (
     anomaly_claim,
@@ -47,6 +53,7 @@ CAUSE_STANDS = 0.45
 _IDLE_SECONDS = 2.0
 _BUSY_SECONDS = 10.0
 _MAXIMUM_SUSPECTS = 6
+_SAME_TIME_SECONDS = 60.0
 _HOLDS = frozenset(
     ("release-removed", "call-removed", "transaction-added", "lock-added", "blocking-call-added", "per-item-call")
 )
