@@ -305,13 +305,20 @@ def _written(case: _Case, causes: Sequence[OperationalCause], verdict: _Verdict)
 
 
 def _first_failing(case: _Case) -> str:
-    """The paged service, unless the traces end in a service that it calls and that fails on its own
-    account.
+    """The paged service, unless the calls lead from it down to one that fails on its own account.
+
+    Failing traces say where; without them it is the deepest anomalous node below the page that did not only follow.
     """
-    deepest, paged = case.traces.deepest_failing, case.alert.service
+    paged = case.alert.service
+    edges = [*case.traces.edges, *edges_from_logs(case.telling, {a.service for a in case.strong})]
+    deepest = case.traces.deepest_failing
+    if deepest is None:
+        own = min((a.onset for a in case.strong if a.service == paged), default=case.alert.fired_at)
+        early = [a for a in case.strong if a.onset <= own + _SAME_TIME_SECONDS]
+        deepest = deepest_anomalous(edges, early, entry=paged)
     if deepest is None or deepest == paged:
         return paged
-    below = descendants(callees(case.traces.edges), paged)
+    below = descendants(callees(edges), paged)
     unwell = any(a.service == deepest for a in case.strong) or any(f.service == deepest for f in case.telling)
     return deepest if deepest in below and unwell else paged
 
