@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,28 +15,73 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from pydantic_ai import models
-from tests.agent.scenes import ORG, TEAM
-from tests.agent.twins import ConfigServiceTwin, serve
+from tests.agent.scenes import ORG, TEAM, document
+from tests.agent.twins import serve
 from tests.environment import Database, Trusted
 
 from incidentfox.agent.main import create_app
 from incidentfox.agent.settings import AgentSettings
 from incidentfox.clients.agent import AgentClient
-from incidentfox.clients.config_service import ServiceCredential
-from incidentfox.contracts.runs import ExecuteRun
+from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential
+from incidentfox.config_service.main import create_app as create_config_service
+from incidentfox.config_service.settings import ConfigServiceSettings
+from incidentfox.contracts.configuration import TeamConfiguration
+from incidentfox.contracts.events import RunEvent
+from incidentfox.contracts.recordings import UploadRecording
+from incidentfox.contracts.runs import CreateRun, ExecuteRun, Run, RunInput
+from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
+from incidentfox.kernel.ids import new_id
 
 models.ALLOW_MODEL_REQUESTS = False
 
 
 @dataclass
 class Surroundings:
-    """What an agent needs round it: a database, keys, and a Config Service."""
+    """What an agent needs round it: a database, keys, and a Config Service that knows one team."""
 
     database: Database
     trusted: Trusted
-    config: ConfigServiceTwin
     config_url: str
+    config: ConfigServiceClient
+
+    async def configure(self, wanted: TeamConfiguration) -> None:
+        """Gives the team this configuration."""
+        await self.config.put_configuration(ORG, TEAM, wanted.model_dump(mode="json", by_alias=True))
+
+    async def put_secret(self, name: str, value: str) -> None:
+        """Sets a secret of the team."""
+        await self.config.put_secret(ORG, TEAM, name, value)
+
+    async def upload(self, files: Mapping[str, str]) -> str:
+        """Uploads a recording; its id."""
+        upload = UploadRecording.model_validate({"files": dict(files)})
+        return (await self.config.upload_recording(ORG, upload)).recording_id
+
+    async def add_run(self, question: RunInput) -> str:
+        """A queued run, as the orchestrator makes it."""
+        run_id = new_id("run")
+        create = CreateRun(
+            run_id=run_id, team_node_id=TEAM, input=question, source="test", correlation_id=new_id("cor")
+        )
+        await self.config.create_run(ORG, create)
+        return run_id
+
+    async def events(self, run_id: str) -> tuple[RunEvent, ...]:
+        """The run's timeline."""
+        return (await self.config.run_events(ORG, run_id)).items
+
+    async def kinds(self, run_id: str) -> list[str]:
+        """The types of the run's events, in order."""
+        return [event.type.value for event in await self.events(run_id)]
+
+    async def finished(self, run_id: str, within_s: float = 40.0) -> Run:
+        """The run once it is over."""
+        async with asyncio.timeout(within_s), self.config.stream_run_events(ORG, run_id) as events:
+            async for _ in events:
+                pass
+        return await self.config.run(ORG, run_id)
 
     def environment(self) -> dict[str, str]:
         """The environment of a real agent process."""
@@ -123,12 +168,32 @@ def _free_port() -> int:
         return port
 
 
+def config_service(database: Database, trusted: Trusted) -> FastAPI:
+    """The real Config Service on this database."""
+    folder = trusted.folder
+    return create_config_service(
+        ConfigServiceSettings(
+            identity_key_file=folder / "config-service.jwk",
+            trusted_keys_file=folder / "trusted.json",
+            master_keys_file=folder / "master.json",
+            token_pepper_file=folder / "pepper",
+            database_url=database.url("incidentfox_config"),
+            database_pool_size=4,
+        )
+    )
+
+
 @pytest.fixture
 async def surroundings(database: Database, trusted: Trusted) -> AsyncIterator[Surroundings]:
     """A database, keys, and a Config Service that knows one team."""
-    config = ConfigServiceTwin()
-    async with serve(config.app()) as url:
-        yield Surroundings(database, trusted, config, url)
+    async with serve(config_service(database, trusted)) as url:
+        client = ConfigServiceClient(url, ServiceCredential(trusted.identity("platform")))
+        await client.create_organisation(CreateOrganisation(org_id=ORG, name="Acme"))
+        await client.create_node(ORG, CreateNode(node_id=TEAM, parent_id=ORG, kind=NodeKind.TEAM, name="Platform"))
+        made = Surroundings(database, trusted, url, client)
+        await made.configure(document())
+        yield made
+        await client.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from starlette.responses import Response
 from tests.agent.conftest import AgentProcess, Surroundings
-from tests.agent.scenes import alert_of, asked, document, effective, small_incident
+from tests.agent.scenes import ORG, alert_of, asked, document, small_incident
 from tests.agent.twins import FeedsTwin, SlackTwin, serve
 
 from incidentfox.contracts.configuration import TeamConfiguration
@@ -44,8 +44,8 @@ async def test_no_model_request_and_no_finished_tool_is_repeated(
 ) -> None:
     feeds = FeedsTwin(small_incident(), held={"logs": asyncio.Event()})
     async with serve(feeds.app()) as feeds_url:
-        surroundings.config.configuration = effective(live_document(feeds_url))
-        run_id = surroundings.config.add_run(asked(alert_of(small_incident())))
+        await surroundings.configure(live_document(feeds_url))
+        run_id = await surroundings.add_run(asked(alert_of(small_incident())))
         first, second = agent_process(), agent_process()
         await first.start()
         await surroundings.client(first.url).start(surroundings.execute(run_id))
@@ -56,7 +56,7 @@ async def test_no_model_request_and_no_finished_tool_is_repeated(
         await first.kill()
         feeds.held["logs"].set()
         await second.start()
-        run = await surroundings.config.finished(run_id)
+        run = await surroundings.finished(run_id)
 
     assert run.status is RunStatus.SUCCEEDED
     assert run.answer is not None
@@ -69,7 +69,7 @@ async def test_no_model_request_and_no_finished_tool_is_repeated(
     assert tools[0] == Counter(rank_anomalies=1, analyse_traces=1, find_log_patterns=1)
     assert tools[1] == Counter(find_log_patterns=1, rank_changes=1, show_change=1)
     assert feeds.reads["traces"] == 1
-    kinds = surroundings.config.kinds(run_id)
+    kinds = await surroundings.kinds(run_id)
     assert kinds.count("model.responded") == 5
     assert kinds.count("tool.called") == kinds.count("tool.returned") == 5
     assert kinds.count("run.started") == kinds.count("answer.ready") == kinds.count("run.finished") == 1
@@ -78,10 +78,10 @@ async def test_no_model_request_and_no_finished_tool_is_repeated(
 async def test_a_crash_between_post_and_settle_posts_once(surroundings: Surroundings, agent_process: MakeAgent) -> None:
     slack = SlackTwin(hold=asyncio.Event())
     feeds = FeedsTwin(small_incident())
-    surroundings.config.secrets["slack"] = "xoxb-" + "1" * 12
+    await surroundings.put_secret("slack", "xoxb-" + "1" * 12)
     async with serve(feeds.app()) as feeds_url, serve(slack.app()) as slack_url:
-        surroundings.config.configuration = effective(live_document(feeds_url, slack_url))
-        run_id = surroundings.config.add_run(asked(alert_of(small_incident())))
+        await surroundings.configure(live_document(feeds_url, slack_url))
+        run_id = await surroundings.add_run(asked(alert_of(small_incident())))
         first, second = agent_process(), agent_process()
         await first.start()
         await surroundings.client(first.url).start(surroundings.execute(run_id))
@@ -92,14 +92,14 @@ async def test_a_crash_between_post_and_settle_posts_once(surroundings: Surround
         assert slack.hold is not None
         slack.hold.set()
         await second.start()
-        run = await surroundings.config.finished(run_id)
+        run = await surroundings.finished(run_id)
 
     assert run.status is RunStatus.SUCCEEDED
     assert len(slack.messages) == 1
-    effect = surroundings.config.effects[run_id, "answer-slack"]
+    effect = (await surroundings.config.run_effects(ORG, run_id)).items[0]
     assert effect.status == "done"
     assert effect.external_id == f"C0INCIDENTS/{slack.messages[0]['ts']}"
-    kinds = surroundings.config.kinds(run_id)
+    kinds = await surroundings.kinds(run_id)
     assert kinds[-3:] == ["effect.intended", "effect.done", "run.finished"]
 
 
@@ -109,17 +109,17 @@ async def test_the_bot_token_is_in_no_log_no_event_and_no_checkpoint(
     token = "xoxb-" + "2" * 12
     slack, feeds = SlackTwin(), FeedsTwin(small_incident())
     slack.refuse = lambda method: Response(status_code=503) if slack.calls[method] == 1 else None
-    surroundings.config.secrets["slack"] = token
+    await surroundings.put_secret("slack", token)
     async with serve(feeds.app()) as feeds_url, serve(slack.app()) as slack_url:
-        surroundings.config.configuration = effective(live_document(feeds_url, slack_url))
-        run_id = surroundings.config.add_run(asked(alert_of(small_incident())))
+        await surroundings.configure(live_document(feeds_url, slack_url))
+        run_id = await surroundings.add_run(asked(alert_of(small_incident())))
         process = agent_process()
         await process.start()
         await surroundings.client(process.url).start(surroundings.execute(run_id))
-        await surroundings.config.finished(run_id)
+        await surroundings.finished(run_id)
     assert slack.tokens == {token}
     assert token not in process.log.read_text()
-    assert token not in str(surroundings.config.events[run_id])
+    assert token not in str(await surroundings.events(run_id))
     assert token not in await everything_durable(surroundings)
 
 

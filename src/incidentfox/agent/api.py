@@ -26,7 +26,7 @@ from incidentfox.contracts.runs import AcceptedRun, CreateRun, ExecuteRun, Run, 
 from incidentfox.kernel.durable import Engine, Retry, State
 from incidentfox.kernel.errors import Forbidden, Invalid, Temporary
 from incidentfox.kernel.ids import new_id, require_id
-from incidentfox.kernel.logging import accept_correlation_id, correlation_id
+from incidentfox.kernel.logging import CORRELATION_HEADER, accept_correlation_id, correlation_id
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
 from incidentfox.kernel.web.sse import ServerSentEvent, event_stream, last_event_id
@@ -53,7 +53,7 @@ def router(door: Door) -> APIRouter:
         """Executes a run."""
         tenant = _tenant(principal, body)
         after = last_event_id(request)
-        run_id = await _run_id(door, tenant, body)
+        run_id = await _run_id(door, tenant, body, request.headers.get(CORRELATION_HEADER))
         if "respond-async" in request.headers.get("prefer", ""):
             return await _accepted(door, tenant, run_id)
         # Asked first, so that an unknown run is a 404 and not the failure of a workflow.
@@ -88,6 +88,7 @@ async def timeline(door: Door, tenant: Tenant, run_id: str, after: int) -> Async
             continue
         if over:
             return
+        await asyncio.sleep(_RECONNECT.base_s)
 
 
 async def _server_sent(events: AsyncGenerator[RunEvent]) -> AsyncIterator[ServerSentEvent]:
@@ -103,7 +104,7 @@ def _tenant(principal: Principal, body: ExecuteRun) -> Tenant:
     return Tenant(body.org_id, body.team_node_id)
 
 
-async def _run_id(door: Door, tenant: Tenant, body: ExecuteRun) -> str:
+async def _run_id(door: Door, tenant: Tenant, body: ExecuteRun, offered: str | None) -> str:
     """The id of the run, which is created first where the caller sends its input."""
     if body.run_id is not None:
         require_id(body.run_id, "run")
@@ -116,7 +117,8 @@ async def _run_id(door: Door, tenant: Tenant, body: ExecuteRun) -> str:
         team_node_id=body.team_node_id,
         input=body.input,
         source="api",
-        correlation_id=accept_correlation_id(correlation_id()),
+        # Part of what makes a repeated call the same run, so it must not be a new one each time.
+        correlation_id=accept_correlation_id(offered or body.run_id or correlation_id()),
     )
     return (await door.client.create_run(tenant.org_id, create)).run_id
 

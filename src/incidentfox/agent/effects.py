@@ -12,6 +12,7 @@ from typing import Any
 
 from incidentfox.agent.destination import Delivery, Destination, known_destinations
 from incidentfox.agent.journal import Journal
+from incidentfox.agent.patience import patience
 from incidentfox.agent.sources import resolve_secret
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.contracts.answer import Answer
@@ -59,7 +60,8 @@ async def _post(outbox: Outbox, name: str, destination: Destination, target: str
         nonlocal executed
         executed = True
         request = IntendEffect(effect_key=key, destination=name, target=target)
-        effect = await outbox.client.intend_effect(outbox.tenant, outbox.run_id, request)
+        with patience():
+            effect = await outbox.client.intend_effect(outbox.tenant, outbox.run_id, request)
         return effect.model_dump(mode="json")
 
     effect = RunEffect.model_validate(await outbox.journal.step(f"intend {name}", intend, retry=FOR_EVER))
@@ -82,7 +84,8 @@ async def _post(outbox: Outbox, name: str, destination: Destination, target: str
             settled = SettleEffect(status=EffectStatus.FAILED, error=f"{failure.code}: {failure.detail}")
 
         async def settle() -> Any:
-            ended = await outbox.client.settle_effect(outbox.tenant, outbox.run_id, key, settled)
+            with patience():
+                ended = await outbox.client.settle_effect(outbox.tenant, outbox.run_id, key, settled)
             return ended.model_dump(mode="json")
 
         effect = RunEffect.model_validate(await outbox.journal.step(f"settle {name}", settle, retry=FOR_EVER))

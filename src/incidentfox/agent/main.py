@@ -1,4 +1,7 @@
-"""The agent service: composition root. `uvicorn incidentfox.agent.main:app --factory`, default port 8084."""
+"""The composition root of the agent: makes its parts from the settings and puts the routes together.
+
+`uvicorn incidentfox.agent.main:app --factory`, or `main()` through `incidentfox serve agent`; default port 8084.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from fastapi import FastAPI
 from incidentfox.agent.api import Door, router
 from incidentfox.agent.settings import AgentSettings
 from incidentfox.agent.workflow import QUEUE, declare_run
+from incidentfox.clients.agent import AUDIENCE
 from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential
 from incidentfox.clients.introspection import IntrospectingAuthenticator
 from incidentfox.kernel.durable import Engine
@@ -19,16 +23,23 @@ from incidentfox.kernel.telemetry import configure_telemetry
 from incidentfox.kernel.web.app import AppParts
 from incidentfox.kernel.web.app import create_app as create_service
 from incidentfox.kernel.web.auth import Authenticator
+from incidentfox.kernel.web.server import run_app
 
 SERVICE = "agent"
-AUDIENCE = "agent"
 
 
 def app() -> FastAPI:
     """The application with its settings from the environment: what uvicorn calls."""
     settings = AgentSettings()
     configure_logging(SERVICE, settings.log_level)
+    configure_telemetry(SERVICE, settings.otlp_endpoint)
     return create_app(settings)
+
+
+def main() -> None:
+    """Serves until SIGTERM: the process of `incidentfox serve agent`."""
+    settings = AgentSettings()
+    run_app(app(), settings.host, settings.listen_port())
 
 
 def create_app(settings: AgentSettings) -> FastAPI:
@@ -45,14 +56,12 @@ def create_app(settings: AgentSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        provider = configure_telemetry(SERVICE, settings.otlp_endpoint)
         await engine.launch()
         try:
             yield
         finally:
             await engine.stop(settings.drain_s)
             await client.close()
-            provider.shutdown()
 
     async def ready() -> None:
         await engine.status("readiness")

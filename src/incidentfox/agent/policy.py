@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,7 +90,9 @@ class Boundary(WrapperToolset[RunScope]):
         except TimeoutError:
             return failed("tool_timed_out", f"{name} did not finish within {TOOL_TIMEOUT_S:.0f} s.")
         except Exception as error:
-            log.exception("tool failed", tool=name)
+            # Where it broke, without the exception's words: they may quote what must not be logged.
+            where = traceback.format_tb(error.__traceback__)[-4:]
+            log.error("tool failed", tool=name, error=type(error).__name__, where=where)  # noqa: TRY400
             return failed("tool_failed", f"{name} failed: {type(error).__name__}.")
 
 
@@ -255,7 +258,7 @@ class RecordRequests(_Guarded):
         calls = [part for part in response.parts if isinstance(part, ToolCallPart) and part.tool_name not in report]
         data = {
             "model": response.model_name or self.model_name,
-            "text": "\n".join(part.content for part in response.parts if isinstance(part, TextPart)),
+            "text": redact("\n".join(part.content for part in response.parts if isinstance(part, TextPart))),
             "tool_calls": [{"tool_call_id": call.tool_call_id, "tool": call.tool_name} for call in calls],
             "usage": {
                 "input_tokens": response.usage.input_tokens,

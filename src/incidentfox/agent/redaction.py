@@ -61,7 +61,9 @@ def redact(value: Any) -> Any:
         return redact_text(value)
     if isinstance(value, dict):
         return {
-            key: "[redacted:value]" if isinstance(item, str) and item and _SECRET_KEY.match(key) else redact(item)
+            _storable(key): "[redacted:value]"
+            if isinstance(item, str) and item and _SECRET_KEY.match(key)
+            else redact(item)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
@@ -70,10 +72,16 @@ def redact(value: Any) -> Any:
 
 
 def redact_text(text: str) -> str:
-    """The text with every secret replaced by `[redacted:kind]`."""
+    """The text with every secret replaced by `[redacted:kind]`, and without what no database stores."""
+    text = _storable(text)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _storable(text: str) -> str:
+    """NUL and lone surrogates, which logs may hold and Postgres does not, become the replacement character."""
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _hidden(value: str) -> str:

@@ -236,7 +236,8 @@ def _prompt(asked: RunInput, scope: RunScope) -> str:
 
 async def _conclude(planner: Planner, report: Report, scope: RunScope) -> None:
     """Checks the claims, adds what only the platform knows, and announces the answer."""
-    checked = evidence.check(report, scope.results)
+    clean = Report.model_validate(redact(report.model_dump(mode="json")))
+    checked = evidence.check(clean, scope.results)
     for number, dropped in enumerate(checked.dropped, 1):
         data = {
             "claim": dropped.evidence.claim,

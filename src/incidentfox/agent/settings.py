@@ -36,6 +36,10 @@ class AgentSettings(PlannerSettings, DatabaseSettings):
         default=10.0, ge=0, le=300, description="Seconds that a stopping process lets its running work finish."
     )
 
+    def listen_port(self) -> int:
+        """The port to listen on."""
+        return self.port or DEFAULT_PORT
+
     def engine(self) -> EngineSettings:
         """How this process takes part in durable execution."""
         return EngineSettings(

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
+from incidentfox.agent.patience import patience
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.contracts.events import AppendRunEvent, AppendRunEvents
 from incidentfox.kernel.durable import Retry
@@ -58,7 +59,9 @@ class Timeline:
         async with self._sending:
             while self._waiting:
                 batch = self._next_batch()
-                await self._client.append_run_events(self._tenant, self._run_id, AppendRunEvents(events=tuple(batch)))
+                with patience():
+                    request = AppendRunEvents(events=tuple(batch))
+                    await self._client.append_run_events(self._tenant, self._run_id, request)
                 for _ in batch:
                     self._waiting.popleft()
 

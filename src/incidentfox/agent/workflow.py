@@ -8,22 +8,22 @@ Exception: the worker.
 
 from __future__ import annotations
 
+import traceback
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from incidentfox.agent.effects import Outbox, post_everywhere
 from incidentfox.agent.journal import DurableJournal, Journal
+from incidentfox.agent.patience import patience
 from incidentfox.agent.planner import Planner
 from incidentfox.agent.redaction import redact
-from incidentfox.agent.runner import Tally, ending_of, finished_data, investigate
+from incidentfox.agent.runner import Tally, ending_of, investigate
 from incidentfox.agent.sources import telemetry_sources
 from incidentfox.agent.timeline import Timeline
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.contracts.configuration import EffectiveConfiguration
-from incidentfox.contracts.events import AppendRunEvent, RunEventType
 from incidentfox.contracts.runs import FINISHED, FinishRun, Run, RunStatus, StartedRun
-from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.durable import FOR_EVER, Engine
 from incidentfox.kernel.errors import Conflict, Failure, Permanent
 from incidentfox.kernel.logging import correlated, get_logger
@@ -91,18 +91,21 @@ class RunExecution:
             log.warning("run failed", run_id=self.run_id, code=failure.code, detail=failure.detail)
         except Exception as bug:
             status, error = RunStatus.FAILED, f"internal_error: {type(bug).__name__}."
-            log.exception("run failed", run_id=self.run_id)
+            where = traceback.format_tb(bug.__traceback__)[-6:]
+            log.error("run failed", run_id=self.run_id, error=type(bug).__name__, where=where)  # noqa: TRY400
         await self._finish(status, error, timeline, tally)
 
     async def _fetch(self) -> Any:
-        run = (await self.client.team_run(self.tenant, self.run_id)).model_dump(mode="json")
+        with patience():
+            run = (await self.client.team_run(self.tenant, self.run_id)).model_dump(mode="json")
         return {**run, "input": redact(run["input"])}
 
     async def _configuration(self) -> EffectiveConfiguration:
         """The effective configuration as it was when the run began: pinned, so that a later change cannot tear it."""
 
         async def fetch() -> Any:
-            return (await self.client.team_effective(self.tenant)).model_dump(mode="json", by_alias=True)
+            with patience():
+                return (await self.client.team_effective(self.tenant)).model_dump(mode="json", by_alias=True)
 
         return EffectiveConfiguration.model_validate(
             await self.journal.step("pin configuration", fetch, retry=FOR_EVER)
@@ -112,10 +115,11 @@ class RunExecution:
         """queued → running. False where the run was ended by somebody else meanwhile."""
 
         async def start() -> bool:
-            try:
-                await self.client.start_run(self.tenant, self.run_id, StartedRun(config_hash=config_hash))
-            except Conflict:
-                return False
+            with patience():
+                try:
+                    await self.client.start_run(self.tenant, self.run_id, StartedRun(config_hash=config_hash))
+                except Conflict:
+                    return False
             return True
 
         return bool(await self.journal.step("start run", start, retry=FOR_EVER))
@@ -148,22 +152,21 @@ class RunExecution:
         await post_everywhere(outbox)
 
     async def _finish(self, status: RunStatus, error: str | None, timeline: Timeline, tally: Tally) -> None:
-        """Everything on the timeline, the run ended on record, and `run.finished` as the timeline's last event."""
+        """Everything on the timeline, then the run ended on record."""
         answer = tally.answer if status is RunStatus.SUCCEEDED else None
         finished = FinishRun(status=status, answer=answer, error=error, usage=tally.usage())
 
         async def finish() -> None:
-            try:
-                await self.client.finish_run(self.tenant, self.run_id, finished)
-            except Conflict as conflict:
-                # Somebody else ended it first; theirs stands.
-                log.warning("run was ended already", run_id=self.run_id, detail=conflict.detail)
+            with patience():
+                try:
+                    await self.client.finish_run(self.tenant, self.run_id, finished)
+                except Conflict as conflict:
+                    # Somebody else ended it first; theirs stands.
+                    log.warning("run was ended already", run_id=self.run_id, detail=conflict.detail)
 
         await self._flush("flush timeline", timeline)
+        # The Config Service puts `run.finished` on the timeline in the same transaction.
         await self.journal.step("finish run", finish, retry=FOR_EVER)
-        data = finished_data(status, error, tally.usage(), tally.duration_s())
-        timeline.add(AppendRunEvent(event_key="finished", type=RunEventType.RUN_FINISHED, at=utc_now(), data=data))
-        await self._flush("close timeline", timeline)
         log.info("run finished", run_id=self.run_id, status=status.value)
 
     async def _flush(self, name: str, timeline: Timeline) -> None:
