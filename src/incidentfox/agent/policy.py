@@ -89,7 +89,7 @@ class Boundary(WrapperToolset[RunScope]):
             return failed("wrong_arguments", retry.message)
         except TimeoutError:
             return failed("tool_timed_out", f"{name} did not finish within {TOOL_TIMEOUT_S:.0f} s.")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # Where it broke, without the exception's words: they may quote what must not be logged.
             where = traceback.format_tb(error.__traceback__)[-4:]
             log.error("tool failed", tool=name, error=type(error).__name__, where=where)  # noqa: TRY400

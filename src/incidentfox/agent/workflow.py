@@ -89,7 +89,7 @@ class RunExecution:
         except Failure as failure:
             status, error = ending_of(failure)
             log.warning("run failed", run_id=self.run_id, code=failure.code, detail=failure.detail)
-        except Exception as bug:
+        except Exception as bug:  # noqa: BLE001
             status, error = RunStatus.FAILED, f"internal_error: {type(bug).__name__}."
             where = traceback.format_tb(bug.__traceback__)[-6:]
             log.error("run failed", run_id=self.run_id, error=type(bug).__name__, where=where)  # noqa: TRY400
