@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from tests.config_service.surroundings import Service, Tenants
 
 from incidentfox.contracts.answer import Answer, RootCause, Usage
 from incidentfox.contracts.audit import AppendAuditEvent
@@ -23,7 +24,6 @@ from incidentfox.contracts.runs import (
 )
 from incidentfox.kernel.ids import new_id
 from incidentfox.kernel.tenant import Tenant
-from tests.config_service.conftest import ORG, Service, Tenants
 
 pytestmark = pytest.mark.anyio
 
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.anyio
 async def test_an_event_becomes_a_finished_run(service: Service, tenants: Tenants) -> None:
     admin = service.with_token(tenants.admin)
     orchestrator, agent = service.as_service("orchestrator"), service.as_service("agent")
-    await admin.put_secret(ORG, ORG, "slack-bot", "xoxb-1")
+    await admin.put_secret(tenants.org, tenants.org, "slack-bot", "xoxb-1")
     await admin.put_configuration(
-        ORG,
+        tenants.org,
         "checkout",
         {
             "routing": {"pagerduty_services": ["p123"]},
@@ -42,14 +42,14 @@ async def test_an_event_becomes_a_finished_run(service: Service, tenants: Tenant
     )
 
     lookup = RoutingLookup(identifiers=(Identifier(kind=IdentifierKind.PAGERDUTY_SERVICE, value="P123"),))
-    route = await orchestrator.lookup_route(ORG, lookup)
+    route = await orchestrator.lookup_route(tenants.org, lookup)
     assert route.team_node_id == "checkout"
     assert route.reason == "pagerduty_service P123 belongs to checkout"
     await orchestrator.append_audit_event(
-        ORG, AppendAuditEvent(event_key="d1", team_node_id="checkout", action="delivery.routed", target="dlv_1")
+        tenants.org, AppendAuditEvent(event_key="d1", team_node_id="checkout", action="delivery.routed", target="dlv_1")
     )
 
-    run_id, tenant = new_id("run"), Tenant(ORG, "checkout")
+    run_id, tenant = new_id("run"), Tenant(tenants.org, "checkout")
     request = CreateRun(
         run_id=run_id,
         team_node_id="checkout",
@@ -57,7 +57,7 @@ async def test_an_event_becomes_a_finished_run(service: Service, tenants: Tenant
         source="pagerduty",
         correlation_id="cor_12345678",
     )
-    assert (await orchestrator.create_run(ORG, request)).status is RunStatus.QUEUED
+    assert (await orchestrator.create_run(tenants.org, request)).status is RunStatus.QUEUED
 
     effective = await agent.team_effective(tenant)
     await agent.start_run(tenant, run_id, StartedRun(config_hash=effective.hash))
@@ -83,10 +83,10 @@ async def test_an_event_becomes_a_finished_run(service: Service, tenants: Tenant
     assert finished.answer == answer
 
     team = service.with_token(tenants.teams["checkout"])
-    assert (await team.run(ORG, run_id)).status is RunStatus.SUCCEEDED
-    assert [item.run_id for item in (await team.runs(ORG, status="succeeded")).items] == [run_id]
-    types = [item.type for item in (await team.run_events(ORG, run_id)).items]
+    assert (await team.run(tenants.org, run_id)).status is RunStatus.SUCCEEDED
+    assert [item.run_id for item in (await team.runs(tenants.org, status="succeeded")).items] == [run_id]
+    types = [item.type for item in (await team.run_events(tenants.org, run_id)).items]
     assert types == [RunEventType.RUN_STARTED, RunEventType.RUN_FINISHED]
-    assert [item.external_id for item in (await team.run_effects(ORG, run_id)).items] == ["1.2"]
-    actions = {item.action for item in (await team.audit_events(ORG)).items}
+    assert [item.external_id for item in (await team.run_effects(tenants.org, run_id)).items] == ["1.2"]
+    actions = {item.action for item in (await team.audit_events(tenants.org)).items}
     assert {"delivery.routed", "run.created", "run.started", "run.finished", "secret.resolved"} <= actions
