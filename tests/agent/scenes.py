@@ -22,9 +22,9 @@ ALL_TOOLS = tuple(sorted(catalogue()))
 def document(**changes: Any) -> TeamConfiguration:
     """A team's effective document with one agent that has every tool."""
     agent = {"tools": ALL_TOOLS, "prompt": {"system": "You are the on-call engineer of the platform team."}}
-    tools = {name: {"enabled": True} for name in ALL_TOOLS}
-    base = {"entrance_agent": "sre", "agents": {"sre": agent}, "tools": tools}
-    return TeamConfiguration.model_validate({**base, **changes})
+    tools = {name: {"enabled": True} for name in ALL_TOOLS} | changes.pop("tools", {})
+    base = {"entrance_agent": "sre", "agents": {"sre": agent}}
+    return TeamConfiguration.model_validate({**base, **changes, "tools": tools})
 
 
 def effective(wanted: TeamConfiguration | None = None) -> EffectiveConfiguration:

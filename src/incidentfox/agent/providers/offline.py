@@ -159,10 +159,15 @@ def _next(notes: _Notes) -> list[tuple[str, dict[str, Any]]]:
     for stage in stages:
         if not notes.asked & {name for name, _ in stage}:
             return stage
-    suspects = notes.read("rank_changes", "changes", ChangeFinding)
-    if suspects and "show_change" not in notes.asked:
-        return [("show_change", {"ref": suspects[0].ref})]
+    if "show_change" not in notes.asked and (ref := _most_suspect(notes)) is not None:
+        return [("show_change", {"ref": ref})]
     return []
+
+
+def _most_suspect(notes: _Notes) -> str | None:
+    """The change that the verdict would name as things stand, else the best ranked one."""
+    ranked = notes.read("rank_changes", "changes", ChangeFinding)
+    return _diagnosis(notes).change or (ranked[0].ref if ranked else None)
 
 
 def _onset(notes: _Notes) -> float | None:
@@ -207,9 +212,9 @@ def _symptom(notes: _Notes) -> Any:
     )
 
 
-def _report(notes: _Notes) -> Report:
-    """The report on what the notes hold."""
-    diagnosis = diagnose(
+def _diagnosis(notes: _Notes) -> Diagnosis:
+    """The verdict on what the notes hold."""
+    return diagnose(
         _analysed_alert(notes),
         anomalies=notes.read("rank_anomalies", "anomalies", Anomaly),
         logs=notes.read("find_log_patterns", "patterns", LogFinding),
@@ -218,6 +223,11 @@ def _report(notes: _Notes) -> Report:
         locks=notes.read("database_activity", "blockers", LockFinding),
         notices=notes.read("status_notices", "notices", StatusNotice),
     )
+
+
+def _report(notes: _Notes) -> Report:
+    """The verdict as the report that ends the run."""
+    diagnosis = _diagnosis(notes)
     enough = diagnosis.enough_evidence and diagnosis.service is not None
     return Report(
         root_cause=_root_cause(diagnosis) if enough else None,
