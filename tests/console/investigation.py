@@ -23,6 +23,8 @@ FIRED = datetime(2026, 11, 24, 9, 42, 10, tzinfo=UTC)
 ONSET = FIRED - timedelta(minutes=2, seconds=28)
 COMMIT = "7c1e9a40d2b85f36e1a7c9034bd2f8e65a10c7d3"
 INNOCENT = "b95d03aa61c24e7f8a0e5b7d92c1f4438e6a2d10"
+POST_URL = "https://example.slack.com/archives/C0INC4711/p1764000000000100"
+NO_USAGE = Usage()
 CONFIG_HASH = "sha256:4be1c07f6a2d9b8835e0f7c1a94d26be31f5087ac2e96d4b1f83a05c7e92d614"
 
 
@@ -277,7 +279,7 @@ def events(run_id: str, *, finished: bool = True) -> list[AppendRunEvent]:
     add(RunEventType.ANSWER_READY, answer(run_id).model_dump(mode="json"))
     effect = {"effect_key": "slack:answer", "destination": "slack", "target": "#inc-4711"}
     add(RunEventType.EFFECT_INTENDED, effect)
-    done = {**effect, "external_id": "1764000000.000100", "url": "https://example.slack.com/archives/C0INC4711/p1764"}
+    done = {**effect, "external_id": "1764000000.000100", "url": POST_URL}
     add(RunEventType.EFFECT_DONE, done, 0.31)
     add(RunEventType.RUN_FINISHED, {"status": "succeeded", "error": None, "usage": {}, "duration_s": 9.4})
     return made

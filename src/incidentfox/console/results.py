@@ -22,6 +22,8 @@ MOST_COLUMNS = 10
 MOST_CHARACTERS = 60_000
 """Of the JSON shown; the API has the whole."""
 _CELL = 400
+_FIRST = ("service", "metric", "template", "name", "ref", "title", "kind", "pid", "application", "state")
+"""What a row is about, in front: the database keeps JSON without the order of its keys."""
 _MOMENTS = frozenset({"at", "onset", "time", "timestamp", "start", "end", "deployed_at", "first_seen", "last_seen"})
 _UNIX = range(1_000_000_000, 5_000_000_000)
 
@@ -109,7 +111,8 @@ def _is_short_list(value: Any) -> bool:
 
 
 def _table(name: str, items: Sequence[Mapping[str, Any]], excerpts: Excerpts) -> Table:
-    columns = list(dict.fromkeys(key for item in items for key in item))
+    found = dict.fromkeys(key for item in items for key in item)
+    columns = sorted(found, key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
     filled = [key for key in columns if any(item.get(key) not in (None, "", [], {}) for item in items)]
     chosen = tuple(filled[:MOST_COLUMNS])
     rows = [Row(tuple(_text(key, item.get(key), excerpts) for key in chosen), excerpts.touches(item)) for item in items]

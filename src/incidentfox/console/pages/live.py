@@ -42,6 +42,8 @@ async def run_events(request: Request, session: Reader, run_id: str) -> Response
     await client.run(session.org_id, run_id)  # what is not there answers 404, not an empty stream
     after = last_event_id(request)
     timeline = build(await read_events(client, session.org_id, run_id, until=after), None)
+    if timeline.finished:
+        return Response(status_code=204)  # tells the browser not to come back (HTML, 9.2.3)
     return event_stream(_entries(client, session.org_id, run_id, timeline, pages_of(request)))
 
 

@@ -17,6 +17,15 @@ function reopen(ids) {
   for (const id of ids) document.getElementById(id)?.setAttribute("open", "");
 }
 
+// How to find the element that has the focus once its region was replaced; null where there is no telling.
+function focusIn(region) {
+  const active = document.activeElement;
+  if (!region.contains(active)) return "";
+  if (active.id) return `#${CSS.escape(active.id)}`;
+  if (active.matches("details[id] > summary")) return `#${CSS.escape(active.parentElement.id)} > summary`;
+  return active.matches("a[href]") ? `a[href="${CSS.escape(active.getAttribute("href"))}"]` : null;
+}
+
 // Fetches this page again and replaces its regions, but `except`; what the reader has opened or focused stays so.
 async function refresh(except = "") {
   const response = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" } });
@@ -25,10 +34,12 @@ async function refresh(except = "") {
   for (const region of document.querySelectorAll("[data-region]")) {
     if (region.dataset.region === except) continue;
     const next = fresh.querySelector(`[data-region="${region.dataset.region}"]`);
-    if (!next || next.isEqualNode(region) || region.contains(document.activeElement)) continue;
+    const focus = focusIn(region);
+    if (!next || next.isEqualNode(region) || focus === null) continue;
     const opened = openDetails(region);
     region.replaceWith(document.adoptNode(next));
     reopen(opened);
+    if (focus) next.querySelector(focus)?.focus({ preventScroll: true });
   }
   return fresh;
 }
@@ -73,8 +84,10 @@ class LiveRun extends HTMLElement {
       return;
     }
     const opened = openDetails(known);
+    const focus = focusIn(known);
     known.replaceWith(entry);
     reopen(opened);
+    if (focus) entry.querySelector(focus)?.focus({ preventScroll: true });
   }
 
   // The run has ended on the timeline; its record may follow a moment later.
@@ -86,8 +99,9 @@ class LiveRun extends HTMLElement {
   }
 
   interrupted() {
-    // CONNECTING: the browser comes back by itself and says which event it has seen last.
-    if (this.source.readyState === EventSource.CLOSED) this.show("lost", "Live updates stopped: reload the page");
+    // CONNECTING: the browser comes back by itself and says which event it has seen last. CLOSED: the server wants it
+    // to stay away, because the run is over or the session is.
+    if (this.source.readyState === EventSource.CLOSED) this.settle();
     else this.show("waiting", "Reconnecting");
   }
 }

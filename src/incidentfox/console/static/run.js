@@ -22,7 +22,7 @@ customElements.define("copy-text", CopyText);
 
 function openTarget() {
   const entry = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  const details = entry && entry.querySelector(":scope details");
+  const details = entry && entry.matches(".entry") && entry.querySelector("details");
   if (!details) return;
   details.open = true;
   entry.scrollIntoView({ block: "start" });
