@@ -245,6 +245,21 @@ async def test_a_sub_agent_investigates_under_the_same_policies(run: Callable[..
     assert [one["tool_call_id"] for one in answer["evidence"]] == ["call_2"]
 
 
+async def test_a_sub_agent_that_goes_on_and_on_leaves_its_caller_the_last_word(run: Callable[..., Any]) -> None:
+    def think(messages: list[ModelMessage]) -> ModelResponse:
+        if not script.offered[-1]:
+            return report()
+        inner = script.offered[-1] == ["search_logs"]
+        return ModelResponse(parts=[call("search_logs", text="x") if inner else call("ask_reader", question="?")])
+
+    agents = {"sre": {"sub_agents": ["reader"], "limits": {"max_turns": 60}}, "reader": {"tools": ["search_logs"]}}
+    script = Script(think)
+    events = await run(script, agents=agents)
+    assert of(events, RunEventType.RUN_FINISHED)[0]["status"] == "succeeded"
+    assert len(script.offered) == 60
+    assert script.offered[-2:] == [[], []]
+
+
 @pytest.mark.parametrize(
     ("agents", "code"),
     [

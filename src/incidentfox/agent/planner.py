@@ -6,6 +6,7 @@ has pinned for the run (`workflow.py`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,9 @@ from pydantic_ai import Tool as FunctionTool
 from pydantic_ai.exceptions import AgentRunError
 
 from incidentfox.agent.fences import FENCE_RULE, fence
-from incidentfox.agent.policy import guard_model, guard_tools
+from incidentfox.agent.policy import NO_LIMITS, TurnsExhausted, guard_model, guard_tools
 from incidentfox.agent.provider import build_model
+from incidentfox.agent.redaction import redact
 from incidentfox.agent.scope import RunScope
 from incidentfox.agent.settings import PlannerSettings
 from incidentfox.agent.sources import TelemetryFactory, telemetry_sources
@@ -134,7 +136,7 @@ def _build(document: TeamConfiguration, key: str, scope: RunScope, path: tuple[s
     prompt = agent.prompt
     instructions = (prompt.prefix, prompt.system, prompt.suffix, FENCE_RULE, REPORT_RULE)
     return Agent(
-        guard_model(build_model(document, agent.model), scope),
+        guard_model(build_model(document, agent.model), scope, level=len(path)),
         name=key,
         deps_type=RunScope,
         output_type=ToolOutput(Report, name=REPORT_TOOL, description="Write the report that ends the investigation."),
@@ -151,17 +153,21 @@ def _delegation(key: str, description: str, agent: Investigator) -> FunctionTool
 
     async def ask(ctx: RunContext[RunScope], question: str) -> str:
         scope, call_id = ctx.deps, ctx.tool_call_id or ""
+        scope.calls += 1
         about = {"tool_call_id": call_id, "tool": name}
-        scope.note(RunEventType.TOOL_CALLED, f"{call_id}-called", {**about, "arguments": {"question": question}})
+        asked = {"question": redact(question)}
+        scope.note(RunEventType.TOOL_CALLED, f"{call_id}-called", {**about, "arguments": asked})
         result: Any
         try:
-            report = (await agent.run(question, deps=scope)).output
-            result, is_error = report.model_dump(mode="json"), False
+            report = (await agent.run(question, deps=scope, usage_limits=NO_LIMITS)).output
+            result, is_error = redact(report.model_dump(mode="json")), False
         except AgentRunError as error:
             result, is_error = {"error": {"code": "sub_agent_failed", "detail": str(error)}}, True
+        except TurnsExhausted as failure:
+            result, is_error = {"error": {"code": failure.code, "detail": failure.detail}}, True
         ended = {"result": result, "is_error": is_error, "duration_ms": 0.0}
         scope.note(RunEventType.TOOL_RETURNED, f"{call_id}-returned", {**about, **ended})
-        return fence(str(result), source=f"agent:{key}", nonce=scope.nonce, call=call_id)
+        return fence(json.dumps(result), source=f"agent:{key}", nonce=scope.nonce, call=call_id)
 
     return FunctionTool(
         ask,

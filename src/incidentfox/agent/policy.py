@@ -28,6 +28,7 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool, WrapperToolset
+from pydantic_ai.usage import UsageLimits
 from pydantic_core import to_jsonable_python
 
 from incidentfox.agent.evidence import ToolResult
@@ -46,6 +47,9 @@ TOOL_TIMEOUT_S = 45.0
 MAX_RESULT_BYTES = 96 * 1024
 """A larger result is refused with the advice to narrow the question: it would crowd out everything else."""
 MODEL_RETRY = Retry(attempts=6, base_s=0.5, cap_s=30.0)
+
+NO_LIMITS = UsageLimits(request_limit=None)
+"""The library's own limits, switched off: the run's are kept here, over all of its agents together."""
 
 Definition = ToolsetTool[RunScope]
 _RESPONSE: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)
@@ -221,7 +225,14 @@ class NumberCalls(_Guarded):
 
 
 class LimitTurns(_Guarded):
-    """Holds the run to its number of model requests. On the last one only the report can be written."""
+    """Holds the run to its number of model requests. On the last one only the report can be written.
+
+    `reserve` turns are left to the agents above: one for each level, so that theirs can still be written.
+    """
+
+    def __init__(self, wrapped: Model, scope: RunScope, reserve: int) -> None:
+        super().__init__(wrapped, scope)
+        self.reserve = reserve
 
     async def request(
         self,
@@ -230,7 +241,7 @@ class LimitTurns(_Guarded):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """Asks the model."""
-        most = self.scope.limits.max_turns
+        most = max(1, self.scope.limits.max_turns - self.reserve)
         if self.scope.requests >= most:
             raise TurnsExhausted(f"The agent wrote no report within {most} model requests.")
         if self.scope.requests == most - 1:
@@ -270,7 +281,7 @@ class RecordRequests(_Guarded):
         return response
 
 
-def guard_model(model: Model, scope: RunScope) -> Model:
-    """The model with every policy round it."""
-    checkpointed = CheckpointRequests(model, scope)
-    return RecordRequests(LimitTurns(NumberCalls(checkpointed, scope), scope), scope)
+def guard_model(model: Model, scope: RunScope, level: int) -> Model:
+    """The model with every policy round it. `level` is 0 for the entrance agent, one more for each level below."""
+    numbered = NumberCalls(CheckpointRequests(model, scope), scope)
+    return RecordRequests(LimitTurns(numbered, scope, reserve=level), scope)

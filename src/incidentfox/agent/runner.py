@@ -19,6 +19,7 @@ from incidentfox.agent import answer, evidence
 from incidentfox.agent.fences import fence, new_nonce
 from incidentfox.agent.journal import Journal, PassingJournal
 from incidentfox.agent.planner import Planner
+from incidentfox.agent.policy import NO_LIMITS
 from incidentfox.agent.redaction import redact
 from incidentfox.agent.scope import RunScope
 from incidentfox.agent.telemetry.protocol import Signal, Telemetry
@@ -215,7 +216,7 @@ async def _think(planner: Planner, asked: RunInput, scope: RunScope) -> Report:
     }
     scope.note(RunEventType.RUN_STARTED, "started", started)
     try:
-        return (await agent.run(_prompt(asked, scope), deps=scope)).output
+        return (await agent.run(_prompt(asked, scope), deps=scope, usage_limits=NO_LIMITS)).output
     except AgentRunError as error:
         raise ModelMisbehaved(f"The model gave no usable report: {error}") from error
     except BaseExceptionGroup as group:
