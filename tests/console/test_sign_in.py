@@ -8,8 +8,11 @@ from datetime import timedelta
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
-from tests.console.conftest import OWN, Desk
+from starlette.testclient import TestClient
+from tests.console.conftest import OWN, Desk, console_settings
+from tests.environment import Trusted
 
+from incidentfox.console.main import create_app
 from incidentfox.console.pages.sign_in import local_path
 from incidentfox.console.session import Session, SessionCookie, VisitorCredential, acting_as
 from incidentfox.contracts.permissions import Permission
@@ -145,3 +148,24 @@ def test_the_clients_act_as_nobody_unless_told() -> None:
         assert credential.bearer("config-service", Permission.RUNS_READ, None) == "ift_x"
         with acting_as(None), pytest.raises(Unauthenticated):
             credential.bearer("config-service", Permission.RUNS_READ, None)
+
+
+def test_while_the_config_service_is_away_a_link_is_kept(trusted: Trusted) -> None:
+    away = create_app(console_settings(trusted, "http://127.0.0.1:1", "http://testserver"))
+    browser = TestClient(away, headers={"Accept": "text/html"})
+    page = browser.post("/sign-in", data={"code": "a-code", "next": "/incidents"}, headers=OWN)
+    assert page.status_code == 503
+    assert 'name="code" value="a-code"' in page.text
+    assert 'name="next" value="/incidents"' in page.text
+
+
+def test_while_the_config_service_is_away_signing_out_still_empties_the_browser(trusted: Trusted) -> None:
+    settings = console_settings(trusted, "http://127.0.0.1:1", "http://testserver")
+    browser = TestClient(create_app(settings), headers={"Accept": "text/html"}, follow_redirects=False)
+    cookie = written(SessionCookie(settings.session_keyring(), secure=False), session())
+    name, _, value = cookie.split(";")[0].partition("=")
+    browser.cookies.set(name, value)
+    page = browser.post("/sign-out", headers=OWN)
+    assert page.status_code == 503
+    assert "could not revoke the session" in page.text
+    assert 'incidentfox=""' in page.headers["set-cookie"]

@@ -179,7 +179,9 @@ def is_chosen(suspect: AnswerSuspect, answer: Answer) -> bool:
 
 
 def run_seconds(run: Run, now: datetime) -> float | None:
-    """How long the run took, or has been taking; None before it began."""
+    """How long the run took, by its answer where there is one; how long it has been taking; None before it began."""
+    if run.answer is not None:
+        return run.answer.duration_s
     if run.started_at is None:
         return None
     return ((run.finished_at or now) - run.started_at).total_seconds()
