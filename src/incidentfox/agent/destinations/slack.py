@@ -119,9 +119,9 @@ async def _find(client: AsyncWebClient, delivery: Delivery, channel: str, thread
         asked: dict[str, Any] = {"channel": channel_id, "oldest": since, "limit": 200, "include_all_metadata": True}
         if cursor:
             asked["cursor"] = cursor
-        page = await (
-            client.conversations_replies(ts=thread, **asked) if thread else client.conversations_history(**asked)
-        )
+        if thread:
+            asked["ts"] = thread
+        page = await client.api_call(f"conversations.{'replies' if thread else 'history'}", data=asked)
         for post in page["messages"]:
             metadata = post.get("metadata") or {}
             if metadata.get("event_type") == EVENT_TYPE and metadata.get("event_payload") == _payload(delivery):
@@ -139,7 +139,7 @@ async def _channel_id(client: AsyncWebClient, channel: str) -> str:
     name, cursor = channel.removeprefix("#"), None
     for _ in range(_PAGES):
         asked: dict[str, Any] = {"limit": 1000, "exclude_archived": True, "types": "public_channel,private_channel"}
-        page = await client.conversations_list(**asked, **({"cursor": cursor} if cursor else {}))
+        page = await client.api_call("conversations.list", data={**asked, **({"cursor": cursor} if cursor else {})})
         for known in page["channels"]:
             if known.get("name") == name:
                 return str(known["id"])
@@ -151,7 +151,7 @@ async def _channel_id(client: AsyncWebClient, channel: str) -> str:
 
 async def _delivered(client: AsyncWebClient, channel: str, ts: str) -> Delivered:
     try:
-        link = await client.chat_getPermalink(channel=channel, message_ts=ts)
+        link = await client.api_call("chat.getPermalink", data={"channel": channel, "message_ts": ts})
         url: str | None = str(link["permalink"])
     except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError):
         url = None  # the address is an ornament; the post is made
