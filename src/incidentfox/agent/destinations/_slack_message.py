@@ -118,7 +118,7 @@ def _facts(answer: Answer) -> list[str]:
 def _evidence(evidence: Evidence, tools: Mapping[str, str]) -> str:
     source = tools.get(evidence.tool_call_id, evidence.tool_call_id)
     excerpt = _code(_cut(" ".join(evidence.excerpt.split()), 160))
-    return f"• {safe(_cut(evidence.claim, 220))}\n   `{excerpt}` _{safe(source)}_"
+    return f"• {safe(_cut(evidence.claim, 220))}\n   `{excerpt}` — {safe(source)}"
 
 
 def _code(text: str) -> str:
