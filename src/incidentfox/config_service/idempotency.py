@@ -6,6 +6,7 @@ Keys belong to the caller that used them: two subjects never meet over a key.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Header
@@ -14,7 +15,8 @@ from sqlalchemy import Column, DateTime, MetaData, Table, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from incidentfox.config_service.session import Session
-from incidentfox.kernel.db.idempotency import claim_key, keep_response
+from incidentfox.kernel.clock import utc_now
+from incidentfox.kernel.db.idempotency import claim_key, keep_response, purge_keys
 
 IdempotencyKey = Annotated[
     str | None,
@@ -26,6 +28,8 @@ IdempotencyKey = Annotated[
 ]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_KEPT_FOR = timedelta(days=1)
 
 metadata = MetaData()
 
@@ -61,7 +65,11 @@ async def replayed(session: Session, key: str | None, request: BaseModel) -> dic
     if key is None:
         return None
     fingerprint = [type(request).__name__, request.model_dump(mode="json", by_alias=True)]
-    return await claim_key(session.connection, idempotency_keys, session.org_id, _scoped(session, key), fingerprint)
+    table, scoped = idempotency_keys, _scoped(session, key)
+    kept = await claim_key(session.connection, table, session.org_id, scoped, fingerprint)
+    if kept is None:
+        await purge_keys(session.connection, table, session.org_id, utc_now() - _KEPT_FOR)
+    return kept
 
 
 async def keep(session: Session, key: str | None, response: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    delete,
     func,
     insert,
     literal,
@@ -34,6 +35,7 @@ from incidentfox.contracts.tokens import Token, TokenKind
 
 _TABLES = {TokenKind.TEAM: team_tokens, TokenKind.ORG_ADMIN: org_admin_tokens}
 _LAST_USED_STEP = timedelta(minutes=1)
+_CODES_KEPT_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,11 @@ async def touch(connection: AsyncConnection, token: Token) -> None:
 
 
 async def insert_code(session: Session, code_hash: str, token_id: str, expires_at: datetime) -> None:
-    """Stores a sign-in code by its hash."""
+    """Stores a sign-in code by its hash, and forgets those of the tenant that are long worth nothing."""
+    table = sign_in_codes
+    await session.connection.execute(
+        delete(table).where(table.c.org_id == session.org_id, table.c.expires_at < func.now() - _CODES_KEPT_FOR)
+    )
     await session.connection.execute(
         insert(sign_in_codes).values(
             code_hash=code_hash,
