@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 from tests.console import investigation
-from tests.environment import Trusted, create_database
+from tests.environment import Database, Trusted, create_database
 
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.clients.transport import ServiceCredential, TokenCredential
@@ -106,8 +106,11 @@ def listener(port: int = 0) -> tuple[socket.socket, str]:
 class Desk:
     """What the tests work with: addresses, tokens, and the services' own hands to make runs with."""
 
-    def __init__(self, background: Background, trusted: Trusted, config_service_url: str, console_url: str) -> None:
+    def __init__(
+        self, background: Background, database: Database, trusted: Trusted, config_service_url: str, console_url: str
+    ) -> None:
         self.background = background
+        self.database = database
         self.url = console_url
         self.config_service_url = config_service_url
         self._clients = {
@@ -190,16 +193,16 @@ class Desk:
         return run_id
 
     @contextmanager
-    def visitor(self, token: str | None = None) -> Iterator[httpx2.Client]:
+    def visitor(self, token: str | None = None, url: str | None = None) -> Iterator[httpx2.Client]:
         """A signed-in client that follows no redirect."""
-        with self.stranger() as visitor:
+        with self.stranger(url) as visitor:
             response = visitor.post("/sign-in", data={"token": token or self.admin_token}, headers=OWN)
             assert response.status_code == 303, response.text
             yield visitor
 
-    def stranger(self) -> httpx2.Client:
+    def stranger(self, url: str | None = None) -> httpx2.Client:
         """A client that is not signed in."""
-        return httpx2.Client(base_url=self.url, headers=HTML, timeout=_PATIENCE_S)
+        return httpx2.Client(base_url=url or self.url, headers=HTML, timeout=_PATIENCE_S)
 
     async def _found_organisation(self) -> tuple[str, str]:
         platform = self._clients["platform"]
@@ -240,7 +243,7 @@ def desk(background: Background, cluster: EmbeddedPostgres, trusted: Trusted) ->
         Served(background, create_config_service(config_service), config_listener),
         Served(background, create_app(console), console_listener),
     ]
-    made = Desk(background, trusted, config_url, console_url)
+    made = Desk(background, database, trusted, config_url, console_url)
     yield made
     made.close()
     for service in reversed(services):
@@ -248,10 +251,10 @@ def desk(background: Background, cluster: EmbeddedPostgres, trusted: Trusted) ->
     database.drop()
 
 
-def console_settings(trusted: Trusted, config_service_url: str, public_url: str) -> ConsoleSettings:
-    """Settings of a console whose Orchestrator is away."""
-    closed, orchestrator_url = listener()
-    closed.close()
+def console_settings(
+    trusted: Trusted, config_service_url: str, public_url: str, orchestrator_url: str = "http://127.0.0.1:1"
+) -> ConsoleSettings:
+    """Settings of a console; its Orchestrator is away unless it is named."""
     return ConsoleSettings(
         identity_key_file=trusted.folder / "console.jwk",
         trusted_keys_file=trusted.folder / "trusted.json",

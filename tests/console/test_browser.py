@@ -33,6 +33,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 DESKTOP, PHONE = (1360, 900), (390, 844)
+README_HEIGHT = 1300  # verdict, evidence and plots: the picture that the README shows
 PATIENCE_MS = 15_000
 Scheme = Literal["light", "dark"]
 
@@ -119,7 +120,9 @@ def test_run_page_is_whole_in_every_light_and_width(
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(246, 245, 242)") == (scheme == "light")
     name = f"run-{scheme}" if size == DESKTOP else f"run-{scheme}-phone"
-    page.screenshot(path=screenshots / f"{name}.png", full_page=True)
+    page.screenshot(path=screenshots / f"{name}-whole.png", full_page=True)
+    page.set_viewport_size({"width": size[0], "height": README_HEIGHT})
+    page.screenshot(path=screenshots / f"{name}.png")
     assert visits.errors == []
 
 
@@ -194,7 +197,7 @@ def test_a_run_is_followed_live_to_its_verdict(desk: Desk, visits: Visits, scree
     desk.finish(run_id, investigation.answer(run_id))
     expect(page.locator("live-run")).to_have_text("Finished")
     expect(page.locator(".run-meta")).to_contain_text("Cause found")
-    expect(page.locator("[data-region=verdict]").get_by_role("link", name="slack #inc-4711")).to_be_visible()
+    expect(page.locator("[data-region=verdict]").get_by_role("link", name="Slack #inc-4711")).to_be_visible()
     expect(page.locator("#call-c1")).to_contain_text("cited by evidence 1")
     expect(page.locator("#call-c1-details")).to_have_attribute("open", "")
     assert page.evaluate("document.body.dataset.stayed") == "yes", "the page was not loaded again"

@@ -14,6 +14,7 @@ from incidentfox.contracts.events import AppendRunEvent, RunEventType
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.ids import new_id
 
+ABSENT_RUN = "run_01jd0000000000000000000000"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7*7}}"
 
 
@@ -145,7 +146,7 @@ def test_hostile_telemetry_stays_text(desk: Desk) -> None:
         assert "&lt;script&gt;" in text
 
 
-@pytest.mark.parametrize("address", ["/runs", "/incidents", f"/runs/{new_id('run')}", "/runs?status=failed&team=x"])
+@pytest.mark.parametrize("address", ["/runs", "/incidents", f"/runs/{ABSENT_RUN}", "/runs?status=failed&team=x"])
 def test_strangers_are_sent_to_sign_in_and_back(desk: Desk, address: str) -> None:
     with desk.stranger() as stranger:
         response = stranger.get(address)

@@ -33,7 +33,7 @@ def test_a_call_and_its_return_are_one_entry() -> None:
 
 def test_an_intent_and_its_end_are_one_entry() -> None:
     posts = [entry for entry in build(events(), None).entries if entry.key.startswith("effect-")]
-    assert [(entry.title, entry.url) for entry in posts] == [("Posted to slack #inc-4711", investigation.POST_URL)]
+    assert [(entry.title, entry.url) for entry in posts] == [("Posted to Slack #inc-4711", investigation.POST_URL)]
 
 
 def test_calls_know_which_evidence_rests_on_them() -> None:

@@ -19,6 +19,7 @@ _FILTERS = (
     words.alert_title,
     words.alert_reading,
     words.next_step,
+    words.product_name,
     words.confidence_word,
     words.percent,
     words.duration,

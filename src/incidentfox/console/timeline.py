@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from incidentfox.console.excerpts import Excerpts
 from incidentfox.console.results import ResultView, pretty, view
-from incidentfox.console.words import confidence_word, percent, short_change, short_hash
+from incidentfox.console.words import confidence_word, percent, product_name, short_change, short_hash
 from incidentfox.contracts.answer import Answer, Evidence
 from incidentfox.contracts.events import RunEvent, RunEventType
 
@@ -125,7 +125,7 @@ def call_anchor(tool_call_id: str) -> str:
 
 def _accepted(_: Timeline, event: RunEvent) -> Entry:
     data = event.data
-    title = f"Alert accepted from {data.get('source', 'an unknown source')}"
+    title = f"Alert accepted from {product_name(str(data.get('source')))}"
     return _entry(event, "inbox", "idle", title, str(data.get("event_type") or ""))
 
 
@@ -206,7 +206,7 @@ def _answer(timeline: Timeline, event: RunEvent) -> Entry:
 def _effect(timeline: Timeline, event: RunEvent) -> Entry:
     data = event.data
     key = "effect-" + hashlib.sha256(str(data.get("effect_key")).encode()).hexdigest()[:16]
-    where = f"{data.get('destination')} {data.get('target')}"
+    where = f"{product_name(str(data.get('destination')))} {data.get('target')}"
     entry = timeline.known(key) or Entry(key, "spinner", "live", "", event.at)
     if event.type is RunEventType.EFFECT_DONE:
         entry.icon, entry.tone, entry.title, entry.detail = "send", "ok", f"Posted to {where}", ""

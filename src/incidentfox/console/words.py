@@ -47,6 +47,15 @@ _NEXT_STEPS: dict[Remediation, str] = {
     "purge-bad-data": "Purge the bad data",
 }
 
+_PRODUCTS = {
+    "alertmanager": "Alertmanager",
+    "custom": "its source",
+    "github": "GitHub",
+    "incidentio": "incident.io",
+    "pagerduty": "PagerDuty",
+    "slack": "Slack",
+}
+
 
 def badge(run: Run) -> Badge:
     """The run's state. Of the runs that finished well, those that found a cause are told from those that did not."""
@@ -73,6 +82,11 @@ def alert_reading(alert: AlertInput) -> str | None:
     observed = "" if alert.observed is None else f" at {plain(alert.observed)}"
     threshold = "" if alert.threshold is None else f", threshold {plain(alert.threshold)}"
     return f"{alert.metric}{observed}{threshold}"
+
+
+def product_name(source: str) -> str:
+    """An outside system by the name it gives itself."""
+    return _PRODUCTS.get(source, source)
 
 
 def next_step(remediation: Remediation) -> str:

@@ -21,7 +21,7 @@ from incidentfox.console.templating import Pages, pages_of
 from incidentfox.console.timeline import Timeline, build
 from incidentfox.contracts.events import RunEvent, RunEventType
 from incidentfox.contracts.permissions import Permission
-from incidentfox.kernel.errors import Temporary
+from incidentfox.kernel.errors import Failure
 from incidentfox.kernel.ids import require_id
 from incidentfox.kernel.logging import get_logger
 from incidentfox.kernel.web.sse import ServerSentEvent, event_stream, last_event_id
@@ -29,7 +29,15 @@ from incidentfox.kernel.web.sse import ServerSentEvent, event_stream, last_event
 log = get_logger(__name__)
 router = APIRouter()
 
-_CHANGES_THE_PAGE = frozenset({RunEventType.ANSWER_READY, RunEventType.EFFECT_DONE, RunEventType.RUN_FINISHED})
+_CHANGES_THE_PAGE = frozenset(
+    {
+        RunEventType.RUN_STARTED,
+        RunEventType.ANSWER_READY,
+        RunEventType.EFFECT_DONE,
+        RunEventType.EFFECT_FAILED,
+        RunEventType.RUN_FINISHED,
+    }
+)
 
 Reader = Annotated[Session, requires_session(Permission.RUNS_READ)]
 
@@ -54,8 +62,9 @@ async def _entries(
         async with client.stream_run_events(org_id, run_id, after=timeline.last_seq) as events:
             async for event in events:
                 yield _fragment(timeline, event, pages)
-    except Temporary as failure:
-        # The stream just ends: the browser comes back by itself, with the id of the last entry that it has.
+    except Failure as failure:
+        # The stream just ends: the browser comes back by itself, with the id of the last entry that it has, and is
+        # then told in a proper response what is wrong.
         log.info("live stream interrupted", code_of_failure=failure.code)
 
 
