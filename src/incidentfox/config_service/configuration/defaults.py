@@ -19,6 +19,7 @@ _TOOLS = (
     "rank_changes",
     "show_change",
     "database_activity",
+    "status_notices",
 )
 
 _SYSTEM_PROMPT = """\
