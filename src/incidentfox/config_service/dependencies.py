@@ -30,7 +30,7 @@ NodePath = Annotated[NodeId, Path(description="The node's id.")]
 RunPath = Annotated[str, Path(pattern=r"^run_[0-9a-hjkmnp-tv-z]{26}$", description="The run's id.")]
 
 _ROW_LEVEL_SECURITY = "42501"
-_CHECK_VIOLATION = "23514"
+_RUN_TRANSITION = "agent_runs_status_transition"
 _RETRIED_BY_THE_CALLER = frozenset({"40001", "40P01", "55P03", "57014"})
 _UNSTORABLE_TEXT = frozenset({"22021", "22P05"})
 
@@ -102,10 +102,12 @@ def require_service(principal: Principal) -> Principal:
 
 
 def _failure(error: DBAPIError) -> Failure:
+    if error.orig is None:
+        raise error
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate == _ROW_LEVEL_SECURITY and "row-level security" in str(error.orig):
         return Forbidden("This is outside of what the credential is bound to.", code="outside_of_own_team")
-    if sqlstate == _CHECK_VIOLATION and "run" in str(error.orig):
+    if getattr(error.orig.__cause__, "constraint_name", None) == _RUN_TRANSITION:
         return Conflict("The run is in a state that does not allow this.", code="run_state_conflict")
     if sqlstate in _RETRIED_BY_THE_CALLER:
         return Unavailable("Another writer was in the way. Try again.", code="write_contention")
