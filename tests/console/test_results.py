@@ -34,6 +34,16 @@ def test_scalars_and_small_objects_become_facts() -> None:
     assert facts == {"sessions": "23", "states, idle": "5", "onset": "16:00:00", "ok": "yes"}
 
 
+def test_nested_objects_are_spread_out_and_diffs_keep_their_sides() -> None:
+    commit = {"sha": investigation.COMMIT, "author": "kim", "files": ["a.py", "b.py"], "diff": investigation.DIFF}
+    shown = view({"commit": commit, "flags": []}, Excerpts(["payments.authorise(order)  # inside"]), "x")
+    facts = {fact.name: str(fact.text) for fact in shown.facts}
+    assert facts == {"commit, sha": "7c1e9a40d2", "commit, author": "kim", "commit, files": "a.py, b.py", "flags": "–"}
+    [diff] = shown.texts
+    assert [line.side for line in diff.lines] == ["", "", "", "add", "", "remove"]
+    assert "<mark>" in diff.lines[3].text
+
+
 def test_a_series_becomes_a_plot() -> None:
     [result] = [result for call, _, _, result, _ in investigation.calls() if call == "c2"]
     shown = view(result, NOTHING, "x")

@@ -15,13 +15,16 @@ from markupsafe import Markup, escape
 
 from incidentfox.console.excerpts import Excerpts
 from incidentfox.console.plot import draw
+from incidentfox.console.words import short_change
 from incidentfox.contracts.answer import PlottedSeries
 
 MOST_ROWS = 40
 MOST_COLUMNS = 10
 MOST_CHARACTERS = 60_000
 """Of the JSON shown; the API has the whole."""
-_CELL = 400
+_CELL = 160
+_DEPTH = 3
+_MOST_FACTS = 40
 _FIRST = ("service", "metric", "template", "name", "ref", "title", "kind", "pid", "application", "state")
 """What a row is about, in front: the database keeps JSON without the order of its keys."""
 _MOMENTS = frozenset({"at", "onset", "time", "timestamp", "start", "end", "deployed_at", "first_seen", "last_seen"})
@@ -55,10 +58,27 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Line:
+    """One line of a text. `side` is "add" or "remove" in a diff, else empty."""
+
+    side: str
+    text: Markup
+
+
+@dataclass(frozen=True)
+class Text:
+    """A value of several lines: a diff, a stack trace, a document."""
+
+    name: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
 class ResultView:
     """A result, ready for the template. `shortened` when `raw` is not all of it."""
 
     facts: tuple[Fact, ...]
+    texts: tuple[Text, ...]
     tables: tuple[Table, ...]
     plot: Markup | None
     raw: Markup
@@ -70,16 +90,20 @@ def view(result: Any, excerpts: Excerpts, anchor: str) -> ResultView:
     content = result if isinstance(result, Mapping) else {"result": result}
     plot = _plot(content, anchor)
     drawn = {"times", "values"} if plot is not None else set()
-    facts, tables = [], []
-    for name, value in _flattened(content):
+    facts: list[Fact] = []
+    texts: list[Text] = []
+    tables: list[Table] = []
+    for name, value in _flattened(content, _DEPTH):
         if name in drawn:
             continue
         if _is_table(value):
             tables.append(_table(name, value, excerpts))
+        elif isinstance(value, str) and "\n" in value.strip():
+            texts.append(_lines(name, value, excerpts))
         elif not isinstance(value, list | Mapping) or _is_short_list(value):
             facts.append(Fact(_label(name), _text(name, value, excerpts)))
     raw, shortened = pretty(result, excerpts)
-    return ResultView(tuple(facts), tuple(tables), plot, raw, shortened)
+    return ResultView(tuple(facts[:_MOST_FACTS]), tuple(texts), tuple(tables), plot, raw, shortened)
 
 
 def pretty(value: Any, excerpts: Excerpts) -> tuple[Markup, bool]:
@@ -92,14 +116,21 @@ def pretty(value: Any, excerpts: Excerpts) -> tuple[Markup, bool]:
     return excerpts.mark(text[start : start + MOST_CHARACTERS]), True
 
 
-def _flattened(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The entries, with small nested objects spread out: `states` → `states, idle`."""
+def _flattened(content: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
+    """The entries, with nested objects spread out: `states` → `states, idle`."""
     for name, value in content.items():
-        if isinstance(value, Mapping) and not any(isinstance(inner, list | Mapping) for inner in value.values()):
-            for inner_name, inner in value.items():
-                yield f"{name}, {inner_name}", inner
+        if isinstance(value, Mapping) and value and depth > 1:
+            yield from ((f"{name}, {inner_name}", inner) for inner_name, inner in _flattened(value, depth - 1))
         else:
             yield name, value
+
+
+def _lines(name: str, value: str, excerpts: Excerpts) -> Text:
+    """The lines of a text; those of a diff by their side."""
+    is_diff = name.rpartition(", ")[2] in {"diff", "patch"}
+    sides = {"+": "add", "-": "remove"} if is_diff else {}
+    shown = value[:MOST_CHARACTERS].strip("\n").split("\n")
+    return Text(_label(name), tuple(Line(sides.get(line[:1], ""), excerpts.mark(line)) for line in shown))
 
 
 def _is_table(value: Any) -> bool:
@@ -134,7 +165,10 @@ def _text(name: str, value: Any, excerpts: Excerpts) -> Markup:
         text = ", ".join(str(item) for item in value)
     else:
         text = json.dumps(value, ensure_ascii=False)
-    return excerpts.mark(text if len(text) <= _CELL or excerpts.spans(text) else text[:_CELL] + "…")
+    if excerpts.spans(text):
+        return excerpts.mark(text)
+    text = short_change(text)
+    return escape(text if len(text) <= _CELL else text[:_CELL] + "…")
 
 
 def _plot(content: Mapping[str, Any], anchor: str) -> Markup | None:
