@@ -25,7 +25,7 @@ router = APIRouter(prefix="/api/v1/orgs/{org_id}/webhook-endpoints")
 
 Reader = Annotated[Principal, requires(Permission.WEBHOOKS_READ)]
 Writer = Annotated[Principal, requires(Permission.WEBHOOKS_WRITE)]
-IdempotencyKey = Annotated[str | None, Header(max_length=255)]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,255}$")]
 
 _KEYS_KEPT = timedelta(days=1)
 
@@ -36,11 +36,12 @@ async def create_endpoint(
 ) -> CreatedEndpoint:
     """A new endpoint. The answer holds its secret, this once."""
     principal.in_org(org_id)
+    key = _scoped(principal, idempotency_key)
     async with _database(request).transaction(Tenant(org_id)) as connection:
         asked = {"route": "create", "body": body.model_dump(mode="json", exclude={"secret"})}
-        await _claim(connection, org_id, idempotency_key, asked)
+        await _claim(connection, org_id, key, asked)
         created = await _endpoints(request).create(connection, org_id, body, principal.subject)
-        await _keep(connection, org_id, idempotency_key, created)
+        await _keep(connection, org_id, key, created)
     return created
 
 
@@ -74,15 +75,16 @@ async def rotate_secret(
 ) -> CreatedEndpoint:
     """A new secret beside the old one, which goes on for the overlap."""
     principal.in_org(org_id)
+    key = _scoped(principal, idempotency_key)
     async with _database(request).transaction(Tenant(org_id)) as connection:
         asked = {
             "route": "rotate",
             "endpoint_id": endpoint_id,
             "body": body.model_dump(mode="json", exclude={"secret"}),
         }
-        await _claim(connection, org_id, idempotency_key, asked)
+        await _claim(connection, org_id, key, asked)
         rotated = await _endpoints(request).rotate(connection, org_id, endpoint_id, body, principal.subject)
-        await _keep(connection, org_id, idempotency_key, rotated)
+        await _keep(connection, org_id, key, rotated)
     return rotated
 
 
@@ -94,6 +96,11 @@ async def disable_endpoint(org_id: str, endpoint_id: str, request: Request, prin
         return await _endpoints(request).disable(connection, org_id, endpoint_id, principal.subject)
 
 
+def _scoped(principal: Principal, key: str | None) -> str | None:
+    """Keys belong to the caller that used them: two subjects never meet over a key."""
+    return None if key is None else f"{principal.subject} {key}"
+
+
 async def _claim(connection: Any, org_id: str, key: str | None, asked: dict[str, Any]) -> None:
     """Conflict when the key was used: its answer held a secret that is shown once, so it cannot be given again."""
     if key is None:
@@ -102,8 +109,9 @@ async def _claim(connection: Any, org_id: str, key: str | None, asked: dict[str,
     kept = await claim_key(connection, idempotency_keys, org_id, key, asked)
     if kept is not None:
         raise Conflict(
-            f"This was done: endpoint {kept['endpoint_id']}. Its secret was shown once; rotate it if it was lost.",
-            code="idempotency_key_completed",
+            f"This key made a secret of endpoint {kept['endpoint_id']} already, which was shown then. If it is lost, "
+            "rotate it with a new key.",
+            code="secret_already_shown",
         )
 
 

@@ -77,7 +77,8 @@ class Endpoints:
         """Shuts the endpoint for good. Disabling twice is the same as once."""
         await self._lock(connection, org_id, endpoint_id)
         await store.disable(connection, org_id, endpoint_id)
-        await self._audit(org_id, "webhook_endpoint.disabled", endpoint_id, "", actor, {})
+        # A key of its own for each attempt: one that was put on record but not committed must not stop the next.
+        await self._audit(org_id, "webhook_endpoint.disabled", endpoint_id, new_id("evt"), actor, {})
         return await self.read(connection, org_id, endpoint_id)
 
     async def read(self, connection: AsyncConnection, org_id: str, endpoint_id: str) -> Endpoint:

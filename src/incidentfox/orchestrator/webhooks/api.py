@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 from fastapi import FastAPI
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -42,6 +42,8 @@ def add_webhook_route(app: FastAPI) -> None:
         )
         try:
             accepted = await ingress.accept(knock)
+        except ClientDisconnect:
+            return Response(status_code=400)  # the sender hung up in mid-body: nobody reads this
         except Failure as failure:
             if failure.status >= 500:
                 log.warning("webhook failed", endpoint_id=knock.endpoint_id, code=failure.code, detail=failure.detail)
@@ -52,4 +54,4 @@ def add_webhook_route(app: FastAPI) -> None:
         return Response(accepted.model_dump_json(), 202 if new else 200, media_type="application/json")
 
     route = Route("/webhooks/{source}/{endpoint_id}", receive_webhook, methods=["POST"], name="receive_webhook")
-    app.router.routes.append(route)
+    app.router.routes.insert(0, route)  # first: matching the other routes before it would cost every delivery

@@ -15,7 +15,7 @@ from typing import Any
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.contracts.audit import AppendAuditEvent
 from incidentfox.kernel.clock import Clock, system_clock, utc
-from incidentfox.kernel.errors import Permanent, Temporary
+from incidentfox.kernel.errors import Conflict, Permanent, Temporary
 from incidentfox.kernel.logging import get_logger
 from incidentfox.orchestrator.webhooks.store import SAMPLES_KEPT, EndpointRow, IngressStore, RefusalCount
 
@@ -135,5 +135,7 @@ class RefusalLedger:
                 log.warning("refusals not audited yet", detail=failure.detail)
                 self._to_audit = waiting[index:] + self._to_audit
                 return
+            except Conflict:
+                continue  # another process has put its sample on record for this hour
             except Permanent as failure:
                 log.warning("a refusal could not be audited", code=failure.code, detail=failure.detail)

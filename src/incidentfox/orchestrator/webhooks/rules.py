@@ -80,8 +80,9 @@ def malformed(detail: str) -> Invalid:
 
 def distinct(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
     """Each identifier once, most specific kind first, at most as many as one look-up takes."""
-    found = dict.fromkeys(identifiers)
-    return tuple(sorted(found, key=lambda identifier: _PRECEDENCE[identifier.kind]))[:MAX_IDENTIFIERS]
+    # Keyed by plain values: hashing the models themselves would cost more than all of the parsing.
+    found = {(identifier.kind, identifier.name, identifier.value): identifier for identifier in identifiers}
+    return tuple(sorted(found.values(), key=lambda identifier: _PRECEDENCE[identifier.kind]))[:MAX_IDENTIFIERS]
 
 
 def partition_key(org_id: str, endpoint_id: str, identifiers: tuple[Identifier, ...]) -> str:

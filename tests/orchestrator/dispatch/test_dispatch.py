@@ -1,0 +1,261 @@
+"""From a committed delivery to a run that an agent has: routed, on record, correlated, exactly once."""
+
+import pytest
+from starlette.responses import JSONResponse
+from tests.orchestrator.conftest import ORG, incident_event
+from tests.orchestrator.platform import until
+
+from incidentfox.contracts.runs import RunStatus
+from incidentfox.kernel.tenant import Tenant
+
+pytestmark = pytest.mark.anyio
+
+
+def problem(status: int, code: str) -> JSONResponse:
+    body = {"type": f"https://incidentfox.dev/problems/{code}", "title": "t", "status": status, "code": code}
+    return JSONResponse({**body, "detail": "as told"}, status, media_type="application/problem+json")
+
+
+async def test_a_trigger_becomes_one_run_of_the_owning_team(platform) -> None:
+    created = await platform.door.endpoint()
+    response = await platform.door.pagerduty(created, incident_event())
+    async with platform.worker():
+        [delivery] = await platform.settled()
+    [run] = await platform.runs()
+    assert delivery["status"] == "processed"
+    assert (delivery["team_node_id"], delivery["run_id"]) == ("checkout", run.run_id)
+    assert run.run_id == "run_" + response.json()["delivery_id"][4:]
+    assert (run.team_node_id, run.source, run.status) == ("checkout", "pagerduty", RunStatus.QUEUED)
+    assert (run.delivery_id, run.incident_id) == (delivery["delivery_id"], delivery["incident_id"])
+    assert run.correlation_id == response.headers["x-correlation-id"]
+    assert run.input.alert is not None
+    assert run.input.alert.title == "A little bump in the road"
+    assert platform.agent.calls == [{"run_id": run.run_id, "org_id": ORG, "team_node_id": "checkout", "input": None}]
+    assert platform.agent.headers[0]["prefer"] == "respond-async"
+    assert platform.agent.headers[0]["x-correlation-id"] == run.correlation_id
+    events = (await platform.platform.run_events(ORG, run.run_id)).items
+    assert [event.type for event in events] == ["delivery.accepted", "delivery.routed"]
+    assert events[1].data["team_node_id"] == "checkout"
+    assert events[1].data["matched"]["value"] == "PF9KMXH"
+
+
+async def test_the_decision_is_on_record_before_anything_runs(platform) -> None:
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event())
+    async with platform.worker():
+        [delivery] = await platform.settled()
+    [audited] = await platform.audited("delivery.routed")
+    [run] = await platform.runs()
+    assert (audited.target, audited.team_node_id) == (delivery["delivery_id"], "checkout")
+    assert audited.correlation_id == run.correlation_id
+    assert audited.detail["reason"]
+    assert audited.at < run.created_at
+
+
+async def test_an_unrouted_trigger_is_on_record_and_runs_nothing(platform) -> None:
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event(service="PNOBODY"))
+    async with platform.worker():
+        [delivery] = await platform.settled()
+    assert (delivery["status"], delivery["run_id"], delivery["team_node_id"]) == ("unrouted", None, None)
+    assert delivery["reason"]
+    assert await platform.runs() == []
+    assert platform.agent.calls == []
+    [audited] = await platform.audited("delivery.unrouted")
+    assert audited.target == delivery["delivery_id"]
+    assert len(audited.detail["tried"]) == 3
+
+
+async def test_a_resolve_that_overtook_its_trigger_leaves_nothing_to_run(platform) -> None:
+    created = await platform.door.endpoint()
+    async with platform.worker():
+        await platform.door.pagerduty(created, incident_event("incident.resolved", at="2026-11-24T03:05:00Z"))
+        await platform.settled(1)
+        await platform.door.pagerduty(created, incident_event(at="2026-11-24T03:00:00Z"))
+        deliveries = await platform.settled(2)
+    assert [(row["status"], row["reason"]) for row in deliveries] == [
+        ("processed", "recorded:resolve"),
+        ("processed", "resolved_before_trigger"),
+    ]
+    assert await platform.runs() == []
+    incident = await platform.owner.fetchrow("SELECT * FROM orchestrator_incidents")
+    assert (incident["status"], incident["run_id"]) == ("resolved", None)
+    assert incident["opened_at"].isoformat() == "2026-11-24T03:00:00+00:00"
+
+
+async def test_an_incident_has_one_run_until_it_comes_back(platform) -> None:
+    created = await platform.door.endpoint()
+    story = [
+        ("incident.triggered", "03:00"),
+        ("incident.triggered", "03:01"),
+        ("incident.acknowledged", "03:02"),
+        ("incident.resolved", "03:03"),
+        ("incident.reopened", "03:04"),
+        ("incident.triggered", "03:05"),
+        ("incident.triggered", "03:06"),
+    ]
+    async with platform.worker():
+        for count, (event_type, minute) in enumerate(story, 1):
+            await platform.door.pagerduty(created, incident_event(event_type, at=f"2026-11-24T{minute}:00Z"))
+            deliveries = await platform.settled(count)
+    assert [row["reason"] for row in deliveries] == [
+        None,
+        "incident_has_run",
+        "recorded:acknowledge",
+        "recorded:resolve",
+        "recorded:reopen",
+        None,
+        "incident_has_run",
+    ]
+    assert len(await platform.runs()) == 2
+    incident = await platform.owner.fetchrow("SELECT * FROM orchestrator_incidents")
+    assert (incident["status"], incident["run_id"]) == ("triggered", deliveries[5]["run_id"])
+    assert await platform.owner.fetchval("SELECT count(*) FROM orchestrator_incident_events") == 7
+
+
+async def test_an_event_that_names_only_its_incident_goes_to_the_incidents_team(platform) -> None:
+    created = await platform.door.endpoint()
+    note = incident_event("incident.annotated")
+    note["event"]["data"] = {
+        "id": "NOTE",
+        "type": "incident_note",
+        "incident": {"id": "PGR0VU2", "type": "incident_reference", "summary": "A little bump in the road"},
+    }
+    async with platform.worker():
+        await platform.door.pagerduty(created, note)
+        await platform.settled(1)
+        await platform.door.pagerduty(created, incident_event())
+        await platform.settled(2)
+        note["event"]["id"] = "SECOND"
+        await platform.door.pagerduty(created, note)
+        before, _, after = await platform.settled(3)
+    assert (before["status"], before["team_node_id"]) == ("unrouted", None)
+    assert (after["status"], after["team_node_id"]) == ("processed", "checkout")
+
+
+async def test_a_custom_alert_carries_its_whole_context_into_the_run(platform) -> None:
+    created = await platform.door.endpoint("custom")
+    data = {
+        "title": "Checkout is slow",
+        "service": "payments",
+        "metric": "latency_p99",
+        "threshold": 0.5,
+        "observed": 3.25,
+        "fired_at": "2026-11-24T03:00:00Z",
+        "slack_channel": "C0INCIDENTS",
+        "slack_thread_ts": "1.2",
+        "recording_id": "sha256:" + "0" * 64,
+    }
+    response = await platform.door.custom(created, {"type": "alert.triggered", "data": data})
+    assert response.status_code == 202
+    async with platform.worker():
+        [delivery] = await platform.settled()
+    [run] = await platform.runs()
+    assert (delivery["status"], run.team_node_id) == ("processed", "payments")
+    assert run.input.alert is not None
+    assert (run.input.alert.metric, run.input.alert.observed) == ("latency_p99", 3.25)
+    assert run.input.reply_to.slack_channel == "C0INCIDENTS"
+    assert run.input.recording_id == data["recording_id"]
+
+
+async def test_a_dedicated_team_is_served_by_its_own_deployment(platform) -> None:
+    await platform.platform.patch_configuration(
+        ORG, "checkout", {"runtime": {"mode": "dedicated", "agent_url": platform.agent_peer.url}}
+    )
+    platform.agent_peer_url_of_shared = platform.agent_peer.url
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event())
+    settings = platform.settings()
+    nowhere = settings.model_copy(update={"agent_url": "http://127.0.0.1:9"})
+    platform.settings = lambda: nowhere
+    async with platform.worker():
+        [delivery] = await platform.settled()
+    assert delivery["status"] == "processed"
+    assert platform.agent.runs == [delivery["run_id"]]
+
+
+async def test_what_the_agent_refuses_for_good_is_a_failed_run_on_record(platform) -> None:
+    platform.agent.answer = problem(422, "model_unknown")
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event())
+    async with platform.worker():
+        [delivery] = await platform.settled()
+    [run] = await platform.runs()
+    assert (delivery["status"], run.status) == ("failed", RunStatus.FAILED)
+    assert delivery["reason"] == run.error == "model_unknown: as told"
+    assert len(platform.agent.calls) == 1
+
+
+@pytest.mark.parametrize("answer", [problem(503, "unavailable"), problem(403, "forbidden"), JSONResponse({}, 404)])
+async def test_an_agent_that_cannot_take_it_now_is_asked_again(platform, answer) -> None:
+    platform.agent.answer = answer
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event())
+
+    async def asked_twice() -> bool:
+        return len(platform.agent.calls) >= 2
+
+    async with platform.worker():
+        await until(asked_twice)
+        platform.agent.answer = None
+        [delivery] = await platform.settled()
+    assert delivery["status"] == "processed"
+    assert len(set(platform.agent.runs)) == 1
+    assert len(await platform.runs()) == 1
+
+
+async def test_deliveries_wait_for_a_config_service_that_is_away(platform) -> None:
+    created = await platform.door.endpoint()
+    await platform.config.stop()
+    async with platform.worker():
+        responses = [
+            await platform.door.pagerduty(created, incident_event(incident=f"P{number}")) for number in range(5)
+        ]
+        assert {response.status_code for response in responses} == {202}, "receiving does not need it"
+
+        async def retried() -> bool:
+            return (
+                await platform.owner.fetchval(
+                    "SELECT count(*) FROM orchestrator_dbos.workflow_status WHERE status <> 'ENQUEUED'"
+                )
+                > 0
+            )
+
+        await until(retried)
+        assert (
+            await platform.owner.fetchval("SELECT count(*) FROM orchestrator_deliveries WHERE status <> 'received'")
+            == 0
+        )
+        await platform.config.start()
+        deliveries = await platform.settled(5)
+    assert {row["status"] for row in deliveries} == {"processed"}
+    assert sorted(platform.agent.runs) == sorted(row["run_id"] for row in deliveries)
+    assert len(await platform.runs()) == 5
+
+
+async def test_an_error_of_ours_is_on_record_with_the_delivery(platform) -> None:
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event())
+    await platform.owner.execute("""UPDATE orchestrator_deliveries SET event = '{"nonsense": 1}'""")
+    async with platform.worker():
+        [delivery] = await platform.settled()
+    assert (delivery["status"], delivery["run_id"]) == ("failed", None)
+    assert delivery["reason"].startswith("internal_error")
+
+
+async def test_a_team_reads_its_own_deliveries_and_incidents_only(platform) -> None:
+    created = await platform.door.endpoint()
+    async with platform.worker():
+        await platform.door.pagerduty(created, incident_event())
+        await platform.door.pagerduty(created, incident_event(service="PNOBODY", incident="PNONE"))
+        await platform.settled(2)
+    seen = {}
+    for team in ("checkout", "payments", None):
+        tenant = Tenant(ORG, team)
+        async with platform.door.app.state.database.transaction(tenant) as connection:
+            counts = [
+                (await connection.exec_driver_sql(f"SELECT count(*) FROM {table}")).scalar_one()
+                for table in ("orchestrator_deliveries", "orchestrator_incidents", "orchestrator_incident_events")
+            ]
+        seen[team] = counts
+    assert seen == {"checkout": [1, 1, 1], "payments": [0, 0, 0], None: [2, 2, 2]}
