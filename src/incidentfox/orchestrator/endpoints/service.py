@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.contracts.audit import AppendAuditEvent
 from incidentfox.contracts.webhooks import CreatedEndpoint, CreateEndpoint, Endpoint, RotateSecret
-from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.crypto import Keyring
 from incidentfox.kernel.errors import Conflict, Invalid, NotFound
 from incidentfox.kernel.ids import new_id
@@ -64,10 +62,9 @@ class Endpoints:
         if endpoint.disabled_at is not None:
             raise Conflict("This endpoint is disabled. Create another one.", code="endpoint_disabled")
         secret = _chosen_secret(endpoint.source, request.secret)
-        now = utc_now()
         live = await store.live_secret_ids(connection, endpoint_id)
-        await store.expire_secrets(connection, live[:1], now + timedelta(seconds=request.overlap_s))
-        await store.expire_secrets(connection, live[1:], now)
+        await store.expire_secrets(connection, live[:1], request.overlap_s)
+        await store.expire_secrets(connection, live[1:], 0)
         secret_id = await self._add_secret(connection, org_id, endpoint_id, secret, actor)
         detail = {"secret_id": secret_id, "overlap_s": request.overlap_s}
         await self._audit(org_id, "webhook_endpoint.secret_rotated", endpoint_id, secret_id, actor, detail)

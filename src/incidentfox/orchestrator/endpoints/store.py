@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, insert, or_, select, update
@@ -59,9 +59,10 @@ async def live_secret_ids(connection: AsyncConnection, endpoint_id: str) -> list
     return [row.secret_id for row in rows]
 
 
-async def expire_secrets(connection: AsyncConnection, secret_ids: Sequence[str], at: datetime) -> None:
-    """Ends these secrets at `at`, or when they would have ended anyway."""
+async def expire_secrets(connection: AsyncConnection, secret_ids: Sequence[str], in_s: int) -> None:
+    """Ends these secrets in so many seconds by the database's clock, or when they would have ended anyway."""
     if secret_ids:
+        at = func.now() + timedelta(seconds=in_s)
         await connection.execute(
             update(webhook_secrets)
             .where(webhook_secrets.c.secret_id.in_(secret_ids))
