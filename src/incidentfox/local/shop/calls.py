@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,17 @@ from incidentfox.local.shop.telemetry import Telemetry
 
 class PeerFailed(Exception):
     """The called service did not answer in time, or answered with an error."""
+
+
+async def once_more(send: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:
+    """Sends again when the connection was closed unanswered.
+
+    An instance that hands over to the next release closes connections that it has accepted and not read from yet.
+    """
+    try:
+        return await send()
+    except httpx2.RemoteProtocolError:
+        return await send()
 
 
 class Peer:
@@ -28,8 +40,9 @@ class Peer:
     async def post(self, service: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """POSTs JSON; PeerFailed for anything but 2xx."""
         with self._telemetry.span(f"POST {service}{path}", "CLIENT", **{"peer.service": service}) as span:
+            headers = {"traceparent": span.traceparent}
             try:
-                answer = await self._http.post(path, json=body, headers={"traceparent": span.traceparent})
+                answer = await once_more(lambda: self._http.post(path, json=body, headers=headers))
             except httpx2.TimeoutException:
                 raise PeerFailed(f"{service} did not answer within {self._http.timeout.read} s") from None
             except httpx2.TransportError as error:

@@ -13,6 +13,7 @@ import signal
 
 import httpx2
 
+from incidentfox.local.shop.calls import once_more
 from incidentfox.local.shop.database import ARTICLES
 from incidentfox.local.shop.settings import LoadSettings
 
@@ -29,9 +30,9 @@ async def send(web: httpx2.AsyncClient, number: int) -> None:
     article = ARTICLES[(number + number // len(_PATTERN)) % len(ARTICLES)]
     with contextlib.suppress(httpx2.HTTPError):
         if pieces:
-            await web.post("/checkout", json={"sku": article, "quantity": pieces})
+            await once_more(lambda: web.post("/checkout", json={"sku": article, "quantity": pieces}))
         else:
-            await web.get("/recent")
+            await once_more(lambda: web.get("/recent"))
 
 
 async def run(settings: LoadSettings) -> None:

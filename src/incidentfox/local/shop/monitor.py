@@ -32,6 +32,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from incidentfox.local.shop.alerting import Alert, Courier, Rule, RuleState, webhook_body
+from incidentfox.local.shop.calls import once_more
 from incidentfox.local.shop.changes import read_changes
 from incidentfox.local.shop.history import KEPT_S, History, Sample, from_metrics, parse_exposition
 from incidentfox.local.shop.settings import MonitorSettings
@@ -68,7 +69,8 @@ class Feed:
 
     async def collect(self, http: httpx2.AsyncClient, service: str, url: str) -> None:
         """Takes over what `service` has written since the last time."""
-        answer = await http.get(url + self.path, params={"offset": self._offsets.get(service, 0)})
+        params = {"offset": self._offsets.get(service, 0)}
+        answer = await once_more(lambda: http.get(url + self.path, params=params))
         if answer.is_success:
             self._offsets[service] = int(answer.headers["x-next-offset"])
             self._lines.extend((record_time(json.loads(line)), line) for line in answer.content.splitlines())
@@ -136,7 +138,7 @@ class Monitor:
 
     async def _scrape(self, http: httpx2.AsyncClient, service: str, url: str) -> dict[tuple[str, str], list[Sample]]:
         try:
-            answer = await http.get(f"{url}/metrics")
+            answer = await once_more(lambda: http.get(f"{url}/metrics"))
             await self._logs.collect(http, service, url)
             await self._traces.collect(http, service, url)
         except httpx2.TransportError as error:
