@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
@@ -17,7 +18,9 @@ Column = tuple[str, Callable[[Item], object]]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-console = Console(highlight=False)
+_WIDE = 200  # a pipe has no width; ids must come through whole
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def print_object(item: BaseModel, *, as_json: bool) -> None:
@@ -41,8 +44,8 @@ def print_items(items: Sequence[Item], columns: Sequence[Column[Item]], *, as_js
         console.print(empty)
         return
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for title, _ in columns:
-        table.add_column(title)
+    for number, (title, _) in enumerate(columns):
+        table.add_column(title, no_wrap=number == 0, overflow="fold")
     for item in items:
         table.add_row(*(Text(_cell(read(item))) for _, read in columns))
     console.print(table)

@@ -169,7 +169,7 @@ class ConfigServiceClient:
 
     async def upload_recording(self, org_id: str, request: UploadRecording) -> Recording:
         """Uploads a recording; the same content twice is one recording."""
-        call = self._org_call("POST", org_id, "/recordings", Permission.RUNS_WRITE, request)
+        call = self._org_call("POST", org_id, "/recordings", Permission.RECORDINGS_WRITE, request)
         return await self._transport.model(call, Recording)
 
     async def who_would_get(self, org_id: str, request: RoutingLookup) -> Route:

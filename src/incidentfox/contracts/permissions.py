@@ -27,6 +27,7 @@ class Permission(StrEnum):
     RUNS_READ = "runs:read"
     RUNS_WRITE = "runs:write"
     RUNS_EXECUTE = "runs:execute"
+    RECORDINGS_WRITE = "recordings:write"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
     INCIDENTS_READ = "incidents:read"
@@ -44,6 +45,7 @@ TEAM_TOKEN_PERMISSIONS: frozenset[Permission] = frozenset(
         Permission.TOKENS_READ,
         Permission.AUDIT_READ,
         Permission.RUNS_READ,
+        Permission.RECORDINGS_WRITE,
         Permission.INCIDENTS_READ,
         Permission.SELF,
     }
