@@ -1,12 +1,19 @@
 """From a committed delivery to a run that an agent has: routed, on record, correlated, exactly once."""
 
+import asyncio
+import signal
+
+import httpx2
 import pytest
 from starlette.responses import JSONResponse
 from tests.orchestrator.conftest import ORG, incident_event
 from tests.orchestrator.platform import until
 
 from incidentfox.contracts.runs import RunStatus
+from incidentfox.contracts.tokens import CreateToken
+from incidentfox.contracts.tree import CreateOrganisation
 from incidentfox.kernel.tenant import Tenant
+from incidentfox.orchestrator.worker import create_app as create_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -162,7 +169,6 @@ async def test_a_dedicated_team_is_served_by_its_own_deployment(platform) -> Non
     await platform.platform.patch_configuration(
         ORG, "checkout", {"runtime": {"mode": "dedicated", "agent_url": platform.agent_peer.url}}
     )
-    platform.agent_peer_url_of_shared = platform.agent_peer.url
     created = await platform.door.endpoint()
     await platform.door.pagerduty(created, incident_event())
     settings = platform.settings()
@@ -259,3 +265,87 @@ async def test_a_team_reads_its_own_deliveries_and_incidents_only(platform) -> N
             ]
         seen[team] = counts
     assert seen == {"checkout": [1, 1, 1], "payments": [0, 0, 0], None: [2, 2, 2]}
+
+
+async def test_tokens_of_people_reach_their_own_tenants_deliveries_only(platform) -> None:
+    created = await platform.door.endpoint()
+    async with platform.worker():
+        await platform.door.pagerduty(created, incident_event())
+        await platform.door.pagerduty(created, incident_event(service="PNOBODY", incident="PNONE"))
+        await platform.settled(2)
+    await platform.platform.create_organisation(CreateOrganisation(org_id="globex", name="Globex"))
+
+    async def token(org: str, team: str | None) -> dict[str, str]:
+        made = await platform.platform.create_token(org, CreateToken(name="t", team_node_id=team))
+        return {"Authorization": f"Bearer {made.secret}"}
+
+    people = {
+        "admin": await token(ORG, None),
+        "checkout": await token(ORG, "checkout"),
+        "payments": await token(ORG, "payments"),
+        "stranger": await token("globex", None),
+    }
+    http = platform.door.http
+    for kind, key in (("deliveries", "delivery_id"), ("incidents", "incident_id")):
+        path = f"/api/v1/orgs/{ORG}/{kind}"
+        everything = (await http.get(path, headers=people["admin"])).json()["items"]
+        assert len(everything) == 2
+        [own] = (await http.get(path, headers=people["checkout"])).json()["items"]
+        assert own["team_node_id"] == "checkout"
+        assert (await http.get(path, headers=people["payments"])).json()["items"] == []
+        assert (await http.get(path, headers=people["stranger"])).status_code == 404
+        one = f"{path}/{own[key]}"
+        codes = {name: (await http.get(one, headers=headers)).status_code for name, headers in people.items()}
+        assert codes == {"admin": 200, "checkout": 200, "payments": 404, "stranger": 404}
+        assert (await http.get(one.replace(ORG, "globex"), headers=people["stranger"])).status_code == 404
+    endpoints = f"/api/v1/orgs/{ORG}/webhook-endpoints"
+    assert (await http.get(endpoints, headers=people["checkout"])).status_code == 403
+    assert (await http.get(endpoints, headers=people["admin"])).status_code == 200
+    assert (await http.get(endpoints, headers={"Authorization": "Bearer ift_nonsense"})).status_code == 401
+
+
+async def test_a_stopping_worker_leaves_its_work_to_the_others(platform) -> None:
+    platform.agent.answer = problem(503, "unavailable")
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event())
+    leaving = await platform.worker_process()
+
+    async def asked() -> bool:
+        return bool(platform.agent.calls)
+
+    await until(asked)
+    leaving.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(20):
+        assert await leaving.wait() in (0, -signal.SIGTERM)  # uvicorn drains, then dies of the signal it caught
+    platform.agent.answer = None
+    async with platform.worker():
+        [delivery] = await platform.settled()
+    assert delivery["status"] == "processed"
+    assert len(await platform.runs()) == 1
+
+
+async def test_a_worker_whose_connections_are_cut_goes_on(platform) -> None:
+    created = await platform.door.endpoint()
+    async with platform.worker():
+        for number in range(10):
+            await platform.door.pagerduty(created, incident_event(incident=f"P{number}"))
+            if number % 3 == 0:
+                await platform.owner.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND usename = 'incidentfox_orchestrator' AND application_name <> 'incidentfox-ingress'"
+                )
+        deliveries = await platform.settled(10)
+    assert {row["status"] for row in deliveries} == {"processed"}
+    assert len(await platform.runs()) == 10
+
+
+async def test_the_worker_is_ready_only_while_it_works(platform) -> None:
+    app = create_worker(platform.settings())
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://worker") as http:
+        assert (await http.get("/readyz")).status_code == 503
+        async with app.router.lifespan_context(app):
+            assert (await http.get("/readyz")).status_code == 200
+            assert "incidentfox_deliveries_settled_total" in (await http.get("/metrics")).text
+        assert (await http.get("/readyz")).status_code == 503
+        assert (await http.get("/healthz")).status_code == 200

@@ -42,13 +42,15 @@ class EndpointCache:
                 self._kept.clear()
             kept = (now, asyncio.create_task(self._load(endpoint_id)))
             self._kept[endpoint_id] = kept
-        task = kept[1]
-        try:
-            return await asyncio.shield(task)
-        except BaseException:
-            if self._kept.get(endpoint_id) is kept and task.done() and not task.cancelled() and task.exception():
-                del self._kept[endpoint_id]  # a failure is not an answer to keep
-            raise
+            kept[1].add_done_callback(lambda task: self._forget_failure(endpoint_id, task))
+        # Shielded: the one whose request began the look-up may hang up, the others still wait for it.
+        return await asyncio.shield(kept[1])
+
+    def _forget_failure(self, endpoint_id: str, task: asyncio.Task[LiveEndpoint | None]) -> None:
+        """A failure is not an answer to keep: the next request asks again."""
+        kept = self._kept.get(endpoint_id)
+        if kept is not None and kept[1] is task and (task.cancelled() or task.exception() is not None):
+            del self._kept[endpoint_id]
 
     async def _load(self, endpoint_id: str) -> LiveEndpoint | None:
         row = await self._store.endpoint(endpoint_id)

@@ -29,6 +29,7 @@ _AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg trips over when a connection is cut in mid-message
     OSError,
     TimeoutError,
 )
