@@ -12,7 +12,7 @@ _Describe = Callable[[Mapping[str, Any]], str]
 
 def describe(event: RunEvent) -> str:
     """One line: the time, what happened, and the one detail that matters."""
-    return f"{event.at:%H:%M:%S}  {event.type:<18} {_DETAIL[event.type](event.data)}"
+    return f"{event.at.astimezone():%H:%M:%S}  {event.type:<18} {_DETAIL[event.type](event.data)}"
 
 
 def _routed(data: Mapping[str, Any]) -> str:

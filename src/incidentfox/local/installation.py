@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,13 @@ def open_installation(home: Path) -> Installation:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     (home / "logs").mkdir(exist_ok=True)
     return Installation(home, _ports(home / "ports.json"))
+
+
+def kept_secret(path: Path) -> str:
+    """A random secret that is kept in `path`, made at its first use."""
+    if not path.exists():
+        write_private(path, secrets.token_hex(24))
+    return path.read_text()
 
 
 def write_private(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from incidentfox.clients.orchestrator import OrchestratorClient
 from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
 from incidentfox.contracts.webhooks import CreatedEndpoint, CreateEndpoint
-from incidentfox.kernel.errors import Conflict, Unauthenticated
+from incidentfox.kernel.errors import Conflict, NotFound, Unauthenticated
 from incidentfox.kernel.identity import ServiceIdentity
 from incidentfox.local.installation import write_private
 from incidentfox.local.stack import Stack
@@ -61,6 +61,18 @@ class Seeder:
     async def endpoint(self, source: str, name: str) -> CreatedEndpoint:
         """A new webhook endpoint of the organisation, with its secret."""
         return await self.orchestrator.create_endpoint(ORG, CreateEndpoint(source=source, name=name))
+
+    async def kept_endpoint(self, source: str, name: str) -> CreatedEndpoint:
+        """An endpoint whose secret this installation keeps (0600), made at its first use."""
+        path = self._stack.installation.keys / f"endpoint-{source}.json"
+        if path.exists():
+            kept = CreatedEndpoint.model_validate_json(path.read_text())
+            with contextlib.suppress(NotFound):
+                await self.orchestrator.endpoint(ORG, kept.endpoint.endpoint_id)
+                return kept
+        created = await self.endpoint(source, name)
+        write_private(path, created.model_dump_json())
+        return created
 
     async def sign_in_link(self, profile: Profile) -> str:
         """A link that signs a browser in, once."""

@@ -36,11 +36,14 @@ SERVICES = (
 
 
 class Stack:
-    """The processes of one installation. `start` and `stop` in one event loop."""
+    """The processes of one installation. `start…` and `stop` in one event loop.
 
-    def __init__(self, settings: LocalSettings) -> None:
+    `more_roles` are database roles, beside the product's own, that need a password here.
+    """
+
+    def __init__(self, settings: LocalSettings, *more_roles: str) -> None:
         self.installation: Installation = open_installation(settings.home_dir)
-        self.keys: LocalKeys = load_or_create_keys(self.installation.keys, IDENTITIES, ROLES)
+        self.keys: LocalKeys = load_or_create_keys(self.installation.keys, IDENTITIES, (*ROLES, *more_roles))
         self.supervisor = Supervisor(self.installation.home / "processes.json")
         self._given_url = settings.database_url.get_secret_value() if settings.database_url else None
         self.postgres = EmbeddedPostgres(self.installation.postgres) if self._given_url is None else None

@@ -35,10 +35,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running_stack() -> AsyncIterator[Running]:
+async def running_stack(*more_roles: str) -> AsyncIterator[Running]:
     """Starts everything, seeds it, and stops everything in order when the block ends, however it ends."""
     settings = LocalSettings()
-    stack = Stack(settings)
+    stack = Stack(settings, *more_roles)
     state_file = stack.installation.home / "processes.json"
     if (supervisor := running_supervisor(state_file)) is not None:
         raise Conflict(

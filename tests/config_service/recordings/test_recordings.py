@@ -39,7 +39,7 @@ async def test_another_organisation_does_not_see_it_and_may_upload_its_own(servi
 
 async def test_sixteen_mebibytes_are_the_limit(service: Service, tenants: Tenants) -> None:
     path = f"/api/v1/orgs/{tenants.org}/recordings"
-    token = service.service_token("platform", Permission.RUNS_WRITE, tenants.org)
+    token = service.service_token("platform", Permission.RECORDINGS_WRITE, tenants.org)
     headers = {"Content-Type": "application/json"}
     frame = len(json.dumps({"files": {"logs.ndjson": ""}}))
     body = json.dumps({"files": {"logs.ndjson": "x" * (MAX_RECORDING_BYTES - frame)}}).encode()
@@ -50,7 +50,7 @@ async def test_sixteen_mebibytes_are_the_limit(service: Service, tenants: Tenant
 
 
 async def test_the_truth_cannot_be_uploaded(service: Service, tenants: Tenants) -> None:
-    token = service.service_token("platform", Permission.RUNS_WRITE, tenants.org)
+    token = service.service_token("platform", Permission.RECORDINGS_WRITE, tenants.org)
     for name in ("truth.json", "../alert.json", "context/../truth.json"):
         answer = await service.call(
             "POST", f"/api/v1/orgs/{tenants.org}/recordings", token, json={"files": {name: "{}"}}

@@ -23,11 +23,19 @@ _PATTERN = (1, 2, 0, 3, 40, 1, 0, 2)
 """Pieces bought by the successive requests; 0 reads the front page."""
 
 
+def purchase(number: int) -> tuple[str, int]:
+    """(article, pieces) of the request with this number.
+
+    A turn has eight requests and there are four articles: each turn starts one article later, so that every article
+    is bought in bulk within four turns.
+    """
+    turn = number // len(_PATTERN)
+    return ARTICLES[(number + turn) % len(ARTICLES)], _PATTERN[number % len(_PATTERN)]
+
+
 async def send(web: httpx2.AsyncClient, number: int) -> None:
     """One request; how it ends is the customer's sorrow and the monitor's business."""
-    pieces = _PATTERN[number % len(_PATTERN)]
-    # Eight requests a turn and four articles: a turn starts one article later, so that every one is bought in bulk.
-    article = ARTICLES[(number + number // len(_PATTERN)) % len(ARTICLES)]
+    article, pieces = purchase(number)
     with contextlib.suppress(httpx2.HTTPError):
         if pieces:
             await once_more(lambda: web.post("/checkout", json={"sku": article, "quantity": pieces}))
