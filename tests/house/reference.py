@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_settings import BaseSettings
-from starlette.routing import Route
 from tests.environment import Trusted
-from tests.house.services import FACTORIES, SETTINGS, build, permission_of
+from tests.house.services import FACTORIES, SETTINGS, build, permission_of, routes_of
 
 from incidentfox.cli.settings import CliSettings
 from incidentfox.kernel import errors
@@ -53,8 +52,8 @@ def errors_page(_: Trusted) -> str:
     lines = [
         "# Error codes",
         "",
-        "Generated from the code by `make docs`. Every error is `application/problem+json` (RFC 9457) with one of these",
-        "codes, which never change their meaning. `detail` says what to do; `errors` points at fields.",
+        "Generated from the code by `make docs`. Every error is `application/problem+json` (RFC 9457) with one of",
+        "these codes, which never change their meaning. `detail` says what to do; `errors` points at fields.",
         "",
         "| code | status |",
         "|---|---|",
@@ -70,10 +69,9 @@ def api_page(trusted: Trusted) -> str:
         if service == "worker":
             continue
         lines += ["", f"## {service}", "", "| method | path | permission |", "|---|---|---|"]
-        for route in build(service, trusted).routes:
-            if isinstance(route, Route):
-                methods = ", ".join(sorted((route.methods or set()) - {"HEAD"}))
-                lines.append(f"| {methods} | `{route.path}` | {permission_of(route)} |")
+        for route in routes_of(build(service, trusted)):
+            methods = ", ".join(sorted((route.methods or set()) - {"HEAD"}))
+            lines.append(f"| {methods} | `{route.path}` | {permission_of(route)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from tests.environment import Trusted
 
 from incidentfox.agent import main as agent
@@ -43,6 +44,11 @@ def build(service: str, trusted: Trusted) -> FastAPI:
     with _environment(trusted.environment(identity)):
         app: FastAPI = FACTORIES[service](SETTINGS[service]())
     return app
+
+
+def routes_of(app: FastAPI) -> list[Any]:
+    """Every route with its full path, those of included routers too."""
+    return list(iter_route_contexts(app.routes))
 
 
 def permission_of(route: Any) -> Permission | None:

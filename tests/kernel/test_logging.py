@@ -26,7 +26,9 @@ def test_a_line_has_the_correlation_id_and_no_secret(capsys: pytest.CaptureFixtu
     assert ours["bot_token"] == ours["Authorization"] == "[redacted]"
 
 
-@pytest.mark.parametrize("offered", [None, "", "short", "with space in it", "x" * 200, "newline\ninjected", "newline-at-end\n"])
+@pytest.mark.parametrize(
+    "offered", [None, "", "short", "with space in it", "x" * 200, "newline\ninjected", "newline-at-end\n"]
+)
 def test_a_malformed_correlation_id_is_replaced(offered: str | None) -> None:
     assert accept_correlation_id(offered).startswith("cor_")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from incidentfox.clients.transport import Call, Credential, Transport
 from incidentfox.contracts.events import RunEvent
@@ -34,7 +35,7 @@ class AgentClient:
 
     async def run(self, request: ExecuteRun) -> Run:
         """Starts the run and waits for its end."""
-        return await self._transport.model(self._call(request, {}), Run)
+        return await self._transport.model(replace(self._call(request, {}), waits=True), Run)
 
     @asynccontextmanager
     async def stream(self, request: ExecuteRun, *, after: int = 0) -> AsyncIterator[AsyncIterator[RunEvent]]:

@@ -29,6 +29,7 @@ from incidentfox.kernel.tenant import Tenant
 Model = TypeVar("Model", bound=BaseModel)
 
 _TIMEOUT = httpx2.Timeout(10.0, connect=2.0)
+_PATIENT = httpx2.Timeout(10.0, connect=2.0, read=None)
 _ATTEMPTS = 3
 _BY_STATUS: Mapping[int, type[errors.Failure]] = {
     kind.status: kind
@@ -92,6 +93,8 @@ class Call:
     query: Mapping[str, str | int | None] | None = None
     headers: Mapping[str, str] | None = None
     repeatable: bool = True
+    waits: bool = False
+    """The answer comes when the work is done: no limit on reading."""
 
 
 class Transport:
@@ -138,7 +141,7 @@ class Transport:
     async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[tuple[str, str, str]]]:
         """Opens a stream of server-sent events as (id, event, data). No retry: the caller resumes with the last id."""
         request = self._request(call, {"Accept": "text/event-stream"})
-        request.extensions["timeout"] = httpx2.Timeout(10.0, read=None).as_dict()
+        request.extensions["timeout"] = _PATIENT.as_dict()
         try:
             response = await self._http.send(request, stream=True)
         except httpx2.TransportError as error:
@@ -175,7 +178,10 @@ class Transport:
             headers.setdefault("Content-Type", "application/json")
             content = _encode(call.body)
         query = {key: value for key, value in (call.query or {}).items() if value is not None}
-        return self._http.build_request(call.method, call.path, params=query, headers=headers, content=content)
+        request = self._http.build_request(call.method, call.path, params=query, headers=headers, content=content)
+        if call.waits:
+            request.extensions["timeout"] = _PATIENT.as_dict()
+        return request
 
     def _unreachable(self, error: httpx2.TransportError) -> errors.Unavailable:
         return errors.Unavailable(f"The {self._audience} is not reachable ({type(error).__name__}).")
@@ -197,11 +203,16 @@ def failure_from(response: httpx2.Response) -> errors.Failure:
             f"http_{response.status_code}",
             (),
         )
-    fallback = errors.Temporary if response.status_code >= 500 else errors.Permanent
     retry_after = response.headers.get("retry-after", "")
-    return _BY_STATUS.get(response.status_code, fallback)(
+    return _kind_of(response.status_code, code)(
         detail, code=code, errors=fields, retry_after_s=float(retry_after) if retry_after.isdigit() else None
     )
+
+
+def _kind_of(status: int, code: str) -> type[errors.Failure]:
+    if code == errors.IntegrityFailure.default_code:
+        return errors.IntegrityFailure
+    return _BY_STATUS.get(status, errors.Temporary if status >= 500 else errors.Permanent)
 
 
 def _encode(body: BaseModel | dict[str, Any]) -> bytes:

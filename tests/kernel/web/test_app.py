@@ -80,8 +80,9 @@ async def test_a_limit_says_when_to_come_back(client: httpx2.AsyncClient) -> Non
 
 @pytest.mark.anyio
 async def test_a_bug_tells_the_caller_nothing(client: httpx2.AsyncClient) -> None:
-    answer = await client.get("/bug")
+    answer = await client.get("/bug", headers={"X-Correlation-Id": "cor_from_caller"})
     assert answer.status_code == 500
+    assert answer.json()["correlation_id"] == answer.headers["x-correlation-id"] == "cor_from_caller"
     assert "secret" not in answer.text
     assert answer.json()["code"] == "internal_error"
 

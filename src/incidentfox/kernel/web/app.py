@@ -120,6 +120,8 @@ class Envelope:
             ) as span,
         ):
             span.set_attribute("incidentfox.correlation_id", current)
+            # For the handler of unforeseen errors, which answers from outside of this block.
+            scope.setdefault("state", {})["correlation_id"] = current
             try:
                 await self._limited(scope, request, receive, send_stamped)
             finally:

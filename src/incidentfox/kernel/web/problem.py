@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from incidentfox.contracts.problem import MEDIA_TYPE, FieldError, Problem
 from incidentfox.kernel.errors import Failure
-from incidentfox.kernel.logging import correlation_id, get_logger
+from incidentfox.kernel.logging import CORRELATION_HEADER, correlated, correlation_id, get_logger
 
 log = get_logger(__name__)
 
@@ -56,9 +56,13 @@ def install_problem_handlers(app: FastAPI) -> None:
         return problem_response(_from_http(error))
 
     @app.exception_handler(Exception)
-    async def on_bug(_: Request, error: Exception) -> Response:
-        log.error("unhandled exception", exc_info=error)
-        return problem_response(Failure("The service failed. The log has the details under the correlation id."))
+    async def on_bug(request: Request, error: Exception) -> Response:
+        with correlated(request.state.correlation_id) as current:
+            log.error("unhandled exception", exc_info=error)
+            failure = Failure("The service failed. The log has the details under the correlation id.")
+            response = problem_response(failure)
+        response.headers[CORRELATION_HEADER] = current
+        return response
 
 
 def field_errors(errors: Sequence[Any]) -> tuple[FieldError, ...]:
