@@ -1,8 +1,8 @@
 """Claims whose excerpt stands verbatim in the finding they rest on.
 
-Used by the diagnosis. A later check drops every claim whose excerpt is not in the cited tool's result, and
-that result is JSON: an excerpt therefore avoids what JSON escapes (quotes, backslashes, control and non-ASCII
-characters).
+Used by the diagnosis. A later check drops every claim whose excerpt is neither in the JSON text of the cited tool's
+result nor in one of its strings. An excerpt that is a whole string, or the beginning of one, is taken as it is; one
+that is cut out of a sentence avoids what JSON escapes (quotes, backslashes, control and non-ASCII characters).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def trace_claim(traces: TraceReport) -> Claim | None:
 def change_claims(change: ChangeFinding) -> list[Claim]:
     """What the change does (quoted from its diff) and how it got there (quoted by its id)."""
     claims = []
-    line = quotable(change.excerpt)
+    line = change.excerpt[:_LONGEST].strip()
     reason = change.reasons[0] if change.reasons else change.title
     if line:
         name = f"Flag {change.ref}" if change.kind == "flag" else f"Commit {change.ref[:12]}"
@@ -90,13 +90,13 @@ def change_claims(change: ChangeFinding) -> list[Claim]:
 
 
 def lock_claim(lock: LockFinding) -> Claim:
-    """Which session holds the others up, quoted by its application."""
+    """Which session holds the others up, quoted by its last statement."""
     victims = ", ".join(lock.victims)
     text = (
         f"Session {lock.pid} of {lock.application} ({lock.state}, transaction open for {lock.transaction_age_s:.0f} s)"
         f" holds up {lock.waiting} sessions ({victims})"
     )
-    return Claim(text, "database", quotable(lock.application) or str(lock.pid))
+    return Claim(text, "database", lock.query[:_LONGEST].strip() or quotable(lock.application) or str(lock.pid))
 
 
 def notice_claim(notice: StatusNotice) -> Claim:
