@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from incidentfox.contracts.audit import AppendAuditEvent
@@ -33,15 +34,23 @@ def audit_event(delivery: Delivery, route: Route) -> AppendAuditEvent:
     )
 
 
-def new_run(delivery: Delivery, event: ParsedEvent, run_id: str, incident_id: str, team_node_id: str) -> CreateRun:
+@dataclass(frozen=True)
+class RunIds:
+    """The run to be created and the incident it is for."""
+
+    run_id: str
+    incident_id: str
+
+
+def new_run(delivery: Delivery, event: ParsedEvent, ids: RunIds, team_node_id: str) -> CreateRun:
     """The run that a trigger starts."""
     return CreateRun(
-        run_id=run_id,
+        run_id=ids.run_id,
         team_node_id=team_node_id,
         input=RunInput(prompt=PROMPT, alert=event.alert, reply_to=event.reply_to, recording_id=event.recording_id),
         source=delivery.source,
         delivery_id=delivery.delivery_id,
-        incident_id=incident_id,
+        incident_id=ids.incident_id,
         correlation_id=delivery.correlation_id,
     )
 

@@ -1,4 +1,4 @@
-"""The single acts of dispatch, each safe to repeat: route, audit, correlate, create the run, start the agent, settle.
+"""The acts of dispatch, each safe to repeat: route, audit, correlate, create the run, start the agent, settle.
 
 Called by workflow.py, as durable steps. What the Config Service or an Agent refuses for good raises Permanent; what
 may pass, Temporary. A peer that does not accept this service's identity, answers in no form of ours or not at all is
@@ -7,15 +7,20 @@ Temporary: the operator will mend it, and the event must not be lost meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
 from incidentfox.clients.agent import AgentClient
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.clients.transport import Credential
+from incidentfox.contracts.configuration import RuntimeConfiguration
 from incidentfox.contracts.routing import Route, RoutingLookup
 from incidentfox.contracts.runs import ExecuteRun, FinishRun, RunStatus
 from incidentfox.contracts.webhooks import DeliveryStatus
@@ -34,6 +39,8 @@ from incidentfox.orchestrator.webhooks.source import IncidentRef, ParsedEvent
 log = get_logger(__name__)
 
 _KEEP_AGENTS = 64
+_KEEP_RUNTIMES = 1000
+_KEEP_RUNTIME_S = 1.0
 
 
 class Agents:
@@ -58,6 +65,25 @@ class Agents:
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             await client.close()
+
+
+class Runtimes:
+    """Which deployment serves each team, kept for a second: a flood for one team asks once, a change counts at once."""
+
+    def __init__(self, config_service: ConfigServiceClient) -> None:
+        self._config_service = config_service
+        self._kept: dict[Tenant, tuple[float, RuntimeConfiguration]] = {}
+
+    async def get(self, tenant: Tenant) -> RuntimeConfiguration:
+        """The runtime in the team's effective configuration."""
+        kept = self._kept.get(tenant)
+        if kept is not None and time.monotonic() - kept[0] < _KEEP_RUNTIME_S:
+            return kept[1]
+        runtime = (await self._config_service.team_effective(tenant)).document.runtime
+        if len(self._kept) >= _KEEP_RUNTIMES:
+            self._kept.clear()
+        self._kept[tenant] = (time.monotonic(), runtime)
+        return runtime
 
 
 @dataclass(frozen=True)
@@ -86,6 +112,7 @@ class Dispatch:
         self._database = database
         self._config_service = config_service
         self._agents = agents
+        self._runtimes = Runtimes(config_service)
 
     async def load(self, delivery_id: str, org_id: str) -> Passage:
         """The delivery as it was recorded."""
@@ -107,47 +134,33 @@ class Dispatch:
                 passage.org_id, RoutingLookup(identifiers=passage.event.identifiers)
             )
 
-    async def audit(self, passage: Passage, route: Route) -> None:
-        """Puts the decision on record."""
-        with _peer("config-service"):
-            await self._config_service.append_audit_event(
-                passage.org_id, rules.audit_event(passage.stored.delivery, route)
-            )
+    async def record(self, passage: Passage, route: Route) -> Correlation:
+        """Puts the decision into the audit and the event on its incident. A delivery that starts nothing ends here."""
+        outcomes = await _together(self._correlate(passage, route), self._audit(passage, route))
+        correlation: Correlation = outcomes[0]
+        if correlation.run_id is None:
+            if route.team_node_id is None:
+                await self.settle(passage.org_id, passage.delivery_id, DeliveryStatus.UNROUTED, route.reason)
+            else:
+                await self.settle(passage.org_id, passage.delivery_id, DeliveryStatus.PROCESSED, None)
+        return correlation
 
-    async def correlate(self, passage: Passage, route: Route) -> Correlation:
-        """Puts the event on its incident's record and decides whether it starts a run."""
-        async with self._database.transaction(Tenant(passage.org_id)) as connection:
-            return await correlate(connection, passage.delivery_id, passage.event, passage.incident, route.team_node_id)
-
-    async def create_run(self, passage: Passage, route: Route, run_id: str, incident_id: str) -> None:
-        """Creates the run and the head of its timeline."""
+    async def start(self, passage: Passage, route: Route, run_id: str, incident_id: str) -> None:
+        """Creates the run, then hands it to the team's agent deployment, which keeps it durably by its answer."""
         tenant = _team(passage, route)
-        delivery = passage.stored.delivery
-        request = rules.new_run(delivery, passage.event, run_id, incident_id, tenant.team_node_id or "")
-        with _peer("config-service"):
-            await self._config_service.create_run(passage.org_id, request)
-            await self._config_service.append_run_events(tenant, run_id, rules.first_events(delivery, route, utc_now()))
-
-    async def start_agent(self, passage: Passage, route: Route, run_id: str) -> None:
-        """Hands the run to the team's agent deployment, which keeps it durably by the time this returns."""
-        tenant = _team(passage, route)
-        with _peer("config-service"):
-            runtime = (await self._config_service.team_effective(tenant)).document.runtime
-        if runtime.mode == "dedicated" and not runtime.agent_url:
-            raise Unprocessable(
-                "The team's runtime is dedicated, but has no agent_url.", code="dedicated_agent_without_url"
-            )
-        agent = await self._agents.at(runtime.agent_url if runtime.mode == "dedicated" else None)
+        agent, _ = await _together(
+            self._agent_of(tenant), self._create_run(passage, route, rules.RunIds(run_id, incident_id))
+        )
         request = ExecuteRun(run_id=run_id, org_id=passage.org_id, team_node_id=tenant.team_node_id or "")
         with _peer("agent"):
             await agent.start(request)
-        HOP_SECONDS.labels(passage.stored.delivery.source).observe(
-            (utc_now() - passage.stored.delivery.received_at).total_seconds()
-        )
+        received_at = passage.stored.delivery.received_at
+        HOP_SECONDS.labels(passage.stored.delivery.source).observe((utc_now() - received_at).total_seconds())
+        await self.settle(passage.org_id, passage.delivery_id, DeliveryStatus.PROCESSED, None)
 
     async def fail_run(self, passage: Passage, route: Route, run_id: str, error: str) -> None:
-        """Ends a run that no agent would take, on record."""
-        with _peer("config-service"):
+        """Ends a run that no agent would take, on record; where it could not even be created, there is none to end."""
+        with _peer("config-service"), contextlib.suppress(NotFound):
             await self._config_service.finish_run(
                 _team(passage, route), run_id, FinishRun(status=RunStatus.FAILED, error=error)
             )
@@ -157,6 +170,37 @@ class Dispatch:
         async with self._database.transaction(Tenant(org_id)) as connection:
             await settle_delivery(connection, delivery_id, status, reason)
         DISPATCHED.labels(status).inc()
+
+    async def _audit(self, passage: Passage, route: Route) -> None:
+        with _peer("config-service"):
+            await self._config_service.append_audit_event(
+                passage.org_id, rules.audit_event(passage.stored.delivery, route)
+            )
+
+    async def _correlate(self, passage: Passage, route: Route) -> Correlation:
+        async with self._database.transaction(Tenant(passage.org_id)) as connection:
+            return await correlate(connection, passage.delivery_id, passage.event, passage.incident, route.team_node_id)
+
+    async def _create_run(self, passage: Passage, route: Route, ids: rules.RunIds) -> None:
+        """Creates the run and the head of its timeline, before the agent can add to it."""
+        tenant = _team(passage, route)
+        delivery = passage.stored.delivery
+        request = rules.new_run(delivery, passage.event, ids, tenant.team_node_id or "")
+        events = rules.first_events(delivery, route, utc_now())
+        with _peer("config-service"):
+            await self._config_service.create_run(passage.org_id, request)
+            await self._config_service.append_run_events(tenant, ids.run_id, events)
+
+    async def _agent_of(self, tenant: Tenant) -> AgentClient:
+        with _peer("config-service"):
+            runtime = await self._runtimes.get(tenant)
+        if runtime.mode == "shared":
+            return await self._agents.at(None)
+        if not runtime.agent_url:
+            raise Unprocessable(
+                "The team's runtime is dedicated, but has no agent_url.", code="dedicated_agent_without_url"
+            )
+        return await self._agents.at(runtime.agent_url)
 
     async def _route_of_incident(self, passage: Passage) -> Route:
         async with self._database.transaction(Tenant(passage.org_id)) as connection:
@@ -170,6 +214,15 @@ def _team(passage: Passage, route: Route) -> Tenant:
     if route.team_node_id is None:
         raise Unprocessable("An unrouted delivery has no run.", code="delivery_unrouted")
     return Tenant(passage.org_id, route.team_node_id)
+
+
+async def _together(*acts: Awaitable[Any]) -> list[Any]:
+    """Does the acts at the same time, to the end of each even if one fails; raises the first failure."""
+    outcomes = await asyncio.gather(*acts, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes
 
 
 @contextmanager

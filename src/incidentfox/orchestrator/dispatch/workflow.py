@@ -1,9 +1,12 @@
 """The durable workflow `deliver`: from a committed delivery to a run that an agent has, through every crash.
 
-    load → route → audit (before anything runs) → correlate → create the run → start the agent → settle
+    route                                           whose event is it? recorded, so that it stays the same
+    record = audit + correlate                      on record before anything runs; does it start a run?
+    start  = create the run + tell its agent        only for those that do
 
-Every act is a step: after a crash the finished ones are not done again, and the one that was cut short is safe to
-repeat. A peer that is away is waited for without end, without holding a place in the queue.
+Three steps: after a crash the finished ones are not done again, and every act within the one that was cut short is
+safe to repeat. A peer that is away is waited for without end, without holding a place in the queue. More steps would
+protect nothing further and cost each delivery a write apiece.
 """
 
 from __future__ import annotations
@@ -70,32 +73,22 @@ class _Journey:
 
     async def _steps(self) -> None:
         route = Route.model_validate(await self._step("route", self._route))
-        await self._step("audit", lambda passage: self._dispatch.audit(passage, route))
-        correlation = await self._step("correlate", lambda passage: self._correlate(passage, route))
-        run_id = correlation["run_id"]
+        correlation = await self._step("record", lambda passage: self._record(passage, route))
+        run_id, incident_id = correlation["run_id"], correlation["incident_id"]
         if run_id is None:
-            if route.team_node_id is None:
-                await self._settle(DeliveryStatus.UNROUTED, route.reason)
-            else:
-                await self._settle(DeliveryStatus.PROCESSED, None)
             return
-        await self._step(
-            "create_run",
-            lambda passage: self._dispatch.create_run(passage, route, run_id, correlation["incident_id"]),
-        )
         try:
-            await self._step("start_agent", lambda passage: self._dispatch.start_agent(passage, route, run_id))
+            await self._step("start", lambda passage: self._dispatch.start(passage, route, run_id, incident_id))
         except Permanent as failure:
             error = f"{failure.code}: {failure.detail}"
             await self._step("fail_run", lambda passage: self._dispatch.fail_run(passage, route, run_id, error))
             raise
-        await self._settle(DeliveryStatus.PROCESSED, None)
 
     async def _route(self, passage: Passage) -> dict[str, Any]:
         return (await self._dispatch.route(passage)).model_dump(mode="json")
 
-    async def _correlate(self, passage: Passage, route: Route) -> dict[str, Any]:
-        correlation = await self._dispatch.correlate(passage, route)
+    async def _record(self, passage: Passage, route: Route) -> dict[str, Any]:
+        correlation = await self._dispatch.record(passage, route)
         return {"incident_id": correlation.incident_id, "run_id": correlation.run_id}
 
     async def _settle(self, status: DeliveryStatus, reason: str | None) -> None:

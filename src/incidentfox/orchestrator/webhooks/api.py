@@ -50,6 +50,7 @@ def add_webhook_route(app: FastAPI) -> None:
             return problem_response(failure)
         new = accepted.status == ACCEPTED
         if new:
+            log.info("delivery accepted", delivery_id=accepted.delivery_id, source=knock.source)
             ACCEPT_SECONDS.labels(knock.source).observe(time.perf_counter() - started)
         return Response(accepted.model_dump_json(), 202 if new else 200, media_type="application/json")
 
