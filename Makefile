@@ -38,7 +38,7 @@ down: $(VENV)/.runtime ## Stop what `make up` or `make demo` started
 
 .PHONY: test
 test: $(VENV)/.dev check ## Set up, check the code and run the tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, types, import contracts

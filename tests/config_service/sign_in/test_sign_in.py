@@ -49,7 +49,7 @@ async def test_of_concurrent_exchanges_one_gets_the_session(service: Service, te
     assert sorted(outcomes) == [False] * 5 + [True]
 
 
-@pytest.mark.parametrize("code", ["x", "", "ifc_ü", new_token("ifc"), new_token("ifo")])
+@pytest.mark.parametrize("code", ["x", "", "ifc_ü", new_token("ifc"), new_token("ifo")], ids=range(5))
 async def test_an_unknown_code_is_gone(service: Service, tenants: Tenants, code: str) -> None:
     with pytest.raises(Gone):
         await service.client(None).exchange_sign_in_code(code)

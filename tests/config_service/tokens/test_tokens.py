@@ -109,7 +109,9 @@ async def test_an_expired_token_is_nobodys(service: Service, tenants: Tenants) -
 
 
 @pytest.mark.parametrize(
-    "token", ["", "x", "ifo_x", new_token("ifo"), new_token("ift"), new_token("ghp"), "ifo_" + "ü" * 49]
+    "token",
+    ["", "x", "ifo_x", new_token("ifo"), new_token("ift"), new_token("ghp"), "ifo_" + "ü" * 49],
+    ids=range(7),
 )
 async def test_an_unknown_token_is_nobodys(service: Service, tenants: Tenants, token: str) -> None:
     answer = await service.call("GET", "/api/v1/me", headers={"Authorization": f"Bearer {token}".encode("latin-1")})
