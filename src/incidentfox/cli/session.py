@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -50,14 +51,14 @@ def fail(failure: Failure) -> None:
     raise typer.Exit(1)
 
 
-async def _with_session(command: Callable[[Session], Awaitable[Result]]) -> Result:
+@asynccontextmanager
+async def open_session(profile: Profile) -> AsyncIterator[Session]:
+    """The clients for this profile, closed at the end."""
     # Imported here so that `--help` does not pay for an HTTP stack that it never uses.
-    from incidentfox.cli.settings import CliSettings
     from incidentfox.clients.config_service import ConfigServiceClient
     from incidentfox.clients.orchestrator import OrchestratorClient
     from incidentfox.clients.transport import TokenCredential
 
-    profile = CliSettings().profile()
     credential = TokenCredential(profile.token)
     session = Session(
         profile,
@@ -65,7 +66,14 @@ async def _with_session(command: Callable[[Session], Awaitable[Result]]) -> Resu
         OrchestratorClient(profile.orchestrator_url, credential),
     )
     try:
-        return await command(session)
+        yield session
     finally:
         await session.config_service.close()
         await session.orchestrator.close()
+
+
+async def _with_session(command: Callable[[Session], Awaitable[Result]]) -> Result:
+    from incidentfox.cli.settings import CliSettings
+
+    async with open_session(CliSettings().profile()) as session:
+        return await command(session)

@@ -11,11 +11,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+
+from incidentfox.cli.private_file import write_private
 
 PREFERRED_PORTS = {
     "console": 8080,
@@ -75,15 +76,6 @@ def kept_secret(path: Path) -> str:
     if not path.exists():
         write_private(path, secrets.token_hex(24))
     return path.read_text()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read, in one step."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 def _ports(path: Path) -> dict[str, int]:

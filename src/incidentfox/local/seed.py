@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from incidentfox.cli.private_file import write_private
 from incidentfox.cli.settings import Profile
 from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential, TokenCredential
 from incidentfox.clients.orchestrator import OrchestratorClient
@@ -17,7 +18,6 @@ from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
 from incidentfox.contracts.webhooks import CreatedEndpoint, CreateEndpoint
 from incidentfox.kernel.errors import Conflict, NotFound, Unauthenticated
 from incidentfox.kernel.identity import ServiceIdentity
-from incidentfox.local.installation import write_private
 from incidentfox.local.stack import Stack
 
 ORG = "acme"

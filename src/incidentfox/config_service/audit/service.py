@@ -12,8 +12,10 @@ from incidentfox.contracts.page import Page
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.errors import Conflict, Forbidden
 from incidentfox.kernel.ids import new_id, require_id
-from incidentfox.kernel.logging import correlation_id
+from incidentfox.kernel.logging import correlation_id, get_logger
 from incidentfox.kernel.web.pagination import decode_cursor, page
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ async def record(session: Session, fact: Fact) -> None:
         detail=fact.detail,
     )
     await store.insert_event(session, event, event_id)
+    _note(event)
 
 
 async def append(session: Session, request: AppendAuditEvent) -> AuditEvent:
@@ -69,6 +72,7 @@ async def append(session: Session, request: AppendAuditEvent) -> AuditEvent:
         }
     )
     if await store.insert_event(session, event, request.event_key):
+        _note(event)
         return event
     existing = await store.event_by_key(session, request.event_key)
     if existing is None or (existing.action, existing.target) != (request.action, request.target):
@@ -83,3 +87,7 @@ async def newest(session: Session, action: str | None, cursor: str | None, limit
         require_id(before, "aud")
     events = await store.newest_events(session, action, before, limit + 1)
     return page(events, limit, lambda event: event.event_id)
+
+
+def _note(event: AuditEvent) -> None:
+    log.info("audited", action=event.action, target=event.target, org_id=event.org_id, team=event.team_node_id)
