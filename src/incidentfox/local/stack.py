@@ -61,7 +61,7 @@ class Stack:
 
     async def start_services(self) -> None:
         """Starts every service and returns when all of them are ready."""
-        await self.supervisor.start(*(self._spec(service) for service in SERVICES))
+        await self.supervisor.start(*(self.spec(service) for service in SERVICES))
 
     async def stop(self) -> None:
         """Stops the services, then the database."""
@@ -69,7 +69,8 @@ class Stack:
         if self.postgres is not None:
             self.postgres.stop()
 
-    def _spec(self, service: ServiceProcess) -> ProcessSpec:
+    def spec(self, service: ServiceProcess) -> ProcessSpec:
+        """How a service is started here."""
         return ProcessSpec(
             name=service.name,
             command=(sys.executable, "-m", "incidentfox", "serve", service.name),

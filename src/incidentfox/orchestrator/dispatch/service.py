@@ -170,6 +170,7 @@ class Dispatch:
         async with self._database.transaction(Tenant(org_id)) as connection:
             await settle_delivery(connection, delivery_id, status, reason)
         DISPATCHED.labels(status).inc()
+        log.info("delivery settled", delivery_id=delivery_id, org_id=org_id, status=status.value)
 
     async def _audit(self, passage: Passage, route: Route) -> None:
         with _peer("config-service"):
