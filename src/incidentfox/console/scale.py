@@ -62,10 +62,14 @@ def scale_for(metric: str, largest: float) -> Scale:
     return _pick(_COUNTS, 1.0, largest)
 
 
+_NOTHING = 1e-300
+"""Below this, a difference is rounding."""
+
+
 def nice_ticks(low: float, high: float) -> list[float]:
     """Two to six round numbers that enclose [low, high]. From zero, unless the values live far away from it."""
-    if low == high:
-        padding = abs(low) or 1.0
+    if math.isclose(low, high, rel_tol=1e-12, abs_tol=_NOTHING):
+        padding = abs(low) if abs(low) > _NOTHING else 1.0
         low, high = min(0.0, low), max(high, low + padding * 0.25)
     if 0 < low < 0.6 * high:
         low = 0.0
@@ -91,7 +95,8 @@ def time_ticks(first: float, last: float) -> list[tuple[float, str]]:
     if step is None:
         step = math.ceil(span / _MOST_TICKS / _DAY) * _DAY
     form = "%H:%M:%S" if step < 60 else "%H:%M" if span <= _DAY else "%d %b"
-    moments = range(math.ceil(first / step) * step, math.floor(last) + 1, step)
+    start = math.ceil(math.ceil(first) / step) * step
+    moments = range(start, math.floor(last) + 1, step)
     return [(float(at), datetime.fromtimestamp(at, UTC).strftime(form)) for at in moments]
 
 

@@ -45,6 +45,15 @@ def test_a_trigger_after_a_new_episode_began_starts_another_run(between) -> None
     assert runs == [0, 2]
 
 
+def test_one_resolve_begins_one_episode_even_when_everything_happens_in_one_instant() -> None:
+    _, runs, _ = tell((Action.TRIGGER, 0), (Action.RESOLVE, 0), (Action.TRIGGER, 0), (Action.TRIGGER, 0))
+    assert len(runs) == 2
+    _, runs, _ = tell((Action.TRIGGER, 0), (Action.RESOLVE, 2), (Action.TRIGGER, 2), (Action.TRIGGER, 4))
+    assert runs == [0, 2]
+    _, runs, _ = tell((Action.TRIGGER, 0), (Action.RESOLVE, 0), (Action.TRIGGER, 2))
+    assert runs == [0, 2]
+
+
 def test_an_acknowledgement_is_no_new_episode() -> None:
     state, runs, _ = tell((Action.TRIGGER, 0), (Action.ACKNOWLEDGE, 1), (Action.TRIGGER, 2), (Action.RECORD, 3))
     assert (state.status, runs) == ("triggered", [0])

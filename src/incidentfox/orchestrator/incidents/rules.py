@@ -62,10 +62,16 @@ def decide(state: IncidentState, action: Action, occurred_at: datetime, *, route
 
 
 def _new_episode(state: IncidentState, occurred_at: datetime) -> bool:
-    """Whether something ended the episode of the newest run before this trigger."""
-    assert state.run_triggered_at is not None
-    ends = (state.resolved_at, state.reopened_at)
-    return any(end is not None and state.run_triggered_at <= end <= occurred_at for end in ends)
+    """Whether something ended the episode of the newest run before this trigger.
+
+    Sources with coarse clocks give an end and its trigger the same time. Then only a resolve that was told last counts:
+    else one end would begin an episode for every trigger of that instant.
+    """
+    began = state.run_triggered_at
+    assert began is not None
+    if began == state.resolved_at and state.status == RESOLVED:
+        return True
+    return any(end is not None and began < end <= occurred_at for end in (state.resolved_at, state.reopened_at))
 
 
 def _advance(state: IncidentState, action: Action, occurred_at: datetime) -> IncidentState:
