@@ -41,6 +41,12 @@ class Principal:
             raise NotFound(f"There is no organisation {org_id!r} here for you.", code="org_not_found")
         return self
 
+    def in_whole_org(self, org_id: str) -> Principal:
+        """This principal, if it may act in the organisation and is bound to none of its teams."""
+        if self.in_org(org_id).team_node_id is not None:
+            raise Forbidden("This needs a credential for the whole organisation.", code="organisation_required")
+        return self
+
     def tenant_org(self) -> str:
         """The organisation this caller is bound to; Forbidden for one that is bound to none."""
         if self.org_id is None:

@@ -35,7 +35,7 @@ async def create_endpoint(
     org_id: str, body: CreateEndpoint, request: Request, principal: Writer, idempotency_key: IdempotencyKey = None
 ) -> CreatedEndpoint:
     """A new endpoint. The answer holds its secret, this once."""
-    principal.in_org(org_id)
+    principal.in_whole_org(org_id)
     key = _scoped(principal, idempotency_key)
     async with _database(request).transaction(Tenant(org_id)) as connection:
         asked = {"route": "create", "body": body.model_dump(mode="json", exclude={"secret"})}
@@ -50,7 +50,7 @@ async def list_endpoints(
     org_id: str, request: Request, principal: Reader, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[Endpoint]:
     """The organisation's endpoints, newest first."""
-    principal.in_org(org_id)
+    principal.in_whole_org(org_id)
     async with _database(request).transaction(Tenant(org_id)) as connection:
         items = await store.list_endpoints(connection, org_id, decode_cursor(cursor), limit)
     return page(items, limit, lambda endpoint: endpoint.endpoint_id)
@@ -59,7 +59,7 @@ async def list_endpoints(
 @router.get("/{endpoint_id}")
 async def read_endpoint(org_id: str, endpoint_id: str, request: Request, principal: Reader) -> Endpoint:
     """One endpoint, without the values of its secrets."""
-    principal.in_org(org_id)
+    principal.in_whole_org(org_id)
     async with _database(request).transaction(Tenant(org_id)) as connection:
         return await _endpoints(request).read(connection, org_id, endpoint_id)
 
@@ -74,7 +74,7 @@ async def rotate_secret(
     idempotency_key: IdempotencyKey = None,
 ) -> CreatedEndpoint:
     """A new secret beside the old one, which goes on for the overlap."""
-    principal.in_org(org_id)
+    principal.in_whole_org(org_id)
     key = _scoped(principal, idempotency_key)
     async with _database(request).transaction(Tenant(org_id)) as connection:
         asked = {
@@ -91,7 +91,7 @@ async def rotate_secret(
 @router.delete("/{endpoint_id}")
 async def disable_endpoint(org_id: str, endpoint_id: str, request: Request, principal: Writer) -> Endpoint:
     """Shuts the endpoint: within a second every delivery to it is refused."""
-    principal.in_org(org_id)
+    principal.in_whole_org(org_id)
     async with _database(request).transaction(Tenant(org_id)) as connection:
         return await _endpoints(request).disable(connection, org_id, endpoint_id, principal.subject)
 
