@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from incidentfox.cli.app import app
-from incidentfox.local.commands import register
+from incidentfox.local.commands import open_place, register
 
 
 def main() -> None:
     """Called by the console script and by `python -m incidentfox`."""
     register(app)
-    app()
+    app(obj=open_place)
 
 
 if __name__ == "__main__":

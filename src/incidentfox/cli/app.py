@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from incidentfox.cli import audit, config, endpoint, incident, node, route, run, secret, token
+from incidentfox.cli import audit, config, endpoint, evaluate, incident, investigate, node, route, run, secret, token
 
 app = typer.Typer(
     name="incidentfox",
@@ -12,6 +12,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
+app.command("investigate")(investigate.investigate)
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(run.app, name="run")
 app.add_typer(incident.app, name="incident")
 app.add_typer(incident.deliveries, name="delivery")

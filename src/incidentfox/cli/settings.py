@@ -38,6 +38,9 @@ class CliSettings(BaseSettings):
     console_url: str | None = Field(default=None, description="Base URL of the console.")
     org: str | None = Field(default=None, description="The organisation that commands are about.")
     token: SecretStr | None = Field(default=None, description="The bearer token that commands use.")
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="What `investigate` and `evaluate` sign with, for the endpoint given as --endpoint."
+    )
 
     @property
     def home_dir(self) -> Path:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import typer
 
+from incidentfox.cli.place import Place, Say
 from incidentfox.cli.session import fail
 from incidentfox.kernel.errors import Failure
 
@@ -32,6 +34,15 @@ def register(app: typer.Typer) -> None:
     app.command("down")(down)
     app.command("demo")(demo)
     app.command("status")(status)
+
+
+@asynccontextmanager
+async def open_place(say: Say) -> AsyncIterator[Place]:
+    """Services for a command of the CLI that needs some (`cli/place.py`)."""
+    from incidentfox.local.serving import serving
+
+    async with serving(say) as place:
+        yield place
 
 
 def serve(service: Annotated[str, typer.Argument(help=f"One of: {', '.join(SERVICE_MODULES)}.")]) -> None:

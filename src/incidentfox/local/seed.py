@@ -1,4 +1,4 @@
-"""The organisation that a local installation begins with: two teams, an admin token, webhook endpoints.
+"""The organisation that a local installation begins with: its teams, an admin token, webhook endpoints.
 
 Everything goes through the services' own API with the platform's key; a second start finds what the first one made.
 """
@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from incidentfox.cli.investigation import EVALUATION_TEAM, TEAM_IDENTIFIER
 from incidentfox.cli.private_file import write_private
 from incidentfox.cli.settings import Profile
 from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential, TokenCredential
@@ -31,6 +32,10 @@ TEAMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     PLATFORM_TEAM: (
         "Platform SRE",
         {"routing": {"pagerduty_services": ["PPLAT01"], "services": ["ingress", "dns"]}},
+    ),
+    EVALUATION_TEAM: (
+        "Evaluation: takes the recorded incidents that nobody owns",
+        {"routing": {"custom": {TEAM_IDENTIFIER: [EVALUATION_TEAM]}}},
     ),
 }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import httpx2
 
 from incidentfox.cli.output import console
+from incidentfox.cli.place import Say
 from incidentfox.cli.settings import Profile
 from incidentfox.kernel.errors import Conflict
 from incidentfox.local.installation import open_installation
@@ -34,11 +35,16 @@ class Running:
     profile: Profile
 
 
+def _say(line: str) -> None:
+    console.print(line, style="dim")
+
+
 @asynccontextmanager
-async def running_stack(*more_roles: str) -> AsyncIterator[Running]:
+async def running_stack(
+    *more_roles: str, settings: LocalSettings | None = None, say: Say = _say
+) -> AsyncIterator[Running]:
     """Starts everything, seeds it, and stops everything in order when the block ends, however it ends."""
-    settings = LocalSettings()
-    stack = Stack(settings, *more_roles)
+    stack = Stack(settings or LocalSettings(), *more_roles)
     state_file = stack.installation.home / "processes.json"
     if (supervisor := running_supervisor(state_file)) is not None:
         raise Conflict(
@@ -47,9 +53,9 @@ async def running_stack(*more_roles: str) -> AsyncIterator[Running]:
         )
     await end_orphans(state_file)
     try:
-        console.print("starting Postgres and migrating …", style="dim")
+        say("starting Postgres and migrating …")
         await asyncio.to_thread(stack.start_database)
-        console.print("starting " + ", ".join(service.name for service in SERVICES) + " …", style="dim")
+        say("starting " + ", ".join(service.name for service in SERVICES) + " …")
         await stack.start_services()
         seeder = Seeder(stack)
         try:
@@ -57,7 +63,7 @@ async def running_stack(*more_roles: str) -> AsyncIterator[Running]:
         finally:
             await seeder.close()
     finally:
-        console.print("stopping …", style="dim")
+        say("stopping …")
         await stack.stop()
 
 
