@@ -113,7 +113,7 @@ class History:
 
 def _labelled(sample: object, service: str) -> Sample:
     name, labels, value = sample[:3]  # type: ignore[index]  # prometheus_client's own named tuple
-    return Sample(name, tuple(sorted({**labels, "service": service}.items())), value)
+    return Sample(name, tuple(sorted({**labels, "service": service}.items())), float(value))
 
 
 def _buckets(scrape: Scrape, service: str, histogram: str) -> dict[Labels, float]:
