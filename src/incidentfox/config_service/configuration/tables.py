@@ -1,4 +1,4 @@
-"""The tables of configuration. Made by migration 0002; both are insert-only for the service's role."""
+"""The tables of configuration. Made by migrations 0002 and 0006; both are insert-only for the service's role."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ node_configurations = Table(
     Column("hash", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("created_by", Text, nullable=False),
+    Column("change_request_id", Text),
 )
 
 effective_documents = Table(

@@ -1,4 +1,4 @@
-"""The tables of the tree. Made by migration 0002."""
+"""The tables of the tree. Made by migrations 0002 and 0006."""
 
 from __future__ import annotations
 
@@ -17,7 +17,26 @@ org_nodes = Table(
     Column("version", Integer, nullable=False, server_default="1"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("created_by", Text, nullable=False),
+    Column("archived_at", DateTime(timezone=True)),
+    Column("deleted_at", DateTime(timezone=True)),
 )
+"""The nodes as they stand. A deleted node keeps its row, since runs and audit events refer to it, and no other."""
+
+node_versions = Table(
+    "config_node_versions",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("node_id", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("parent_id", Text),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("archived_at", DateTime(timezone=True)),
+    Column("deleted_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("created_by", Text, nullable=False),
+)
+"""Every state that a node was ever in, insert-only: where it stood at a moment decides what it inherited then."""
 
 node_ancestry = Table(
     "config_node_ancestry",

@@ -1,0 +1,1 @@
+"""Change requests: configuration that a second pair of eyes applies."""
