@@ -134,7 +134,7 @@ class Product:
         """Starts everything and returns when all of it is ready."""
         await asyncio.to_thread(self.stack.start_database)
         for service in SERVICES:
-            await self._add(self.stack.spec(service))
+            await self._add(self.stack.spec(service), self._replicas if service.has_database else 1)
         await self.stack.supervisor.start(self._slack(), *self._specs.values())
 
     async def stop(self) -> None:
@@ -195,6 +195,10 @@ class Product:
 
         await until(another_is_ready)
 
+    def replica_url(self, process: str) -> str:
+        """The address of one replica, past the balancer."""
+        return str(self._specs[process].ready_url).removesuffix("/readyz")
+
     async def take_away(self, process: str) -> None:
         """Stops a process in order, as a rollout does; it stays away."""
         await self.stack.supervisor.stop(process)
@@ -218,11 +222,11 @@ class Product:
         finally:
             await connection.close()
 
-    async def _add(self, spec: ProcessSpec) -> None:
-        if self._replicas == 1:
+    async def _add(self, spec: ProcessSpec, replicas: int) -> None:
+        if replicas == 1:
             self._specs[spec.name] = spec
             return
-        ports = free_ports(self._replicas)
+        ports = free_ports(replicas)
         for number, port in enumerate(ports, start=1):
             name = f"{spec.name}-{number}"
             self._specs[name] = replace(

@@ -106,6 +106,15 @@ class Storm:
                 watching.cancel()
         return await self._count(len(accidents), time.monotonic() - began)
 
+    async def goes_on(self, runs: int = 3) -> None:
+        """Returns when so many further runs have ended, or the stream is over."""
+        before = self._progress.finished
+
+        async def is_further() -> bool:
+            return self._progress.finished >= min(before + runs, len(self._messages))
+
+        await until(is_further)
+
     def _message(self, number: int) -> Message:
         """Half of either source; those that name the recording are investigated for longer."""
         if number % 2:
