@@ -62,7 +62,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     async def go(
         script: Script, files: dict[str, str] | None = None, question: RunInput | None = None, **changes: Any
     ) -> list[RunEvent]:
-        known = {"scripted": Provider("scripted", "", lambda _: script.model())}
+        known = {"scripted": Provider("scripted", "", lambda *_: script.model())}
         monkeypatch.setattr(provider, "known_providers", lambda: known)
         files = files or small_incident()
         models = {"default": {"provider": "scripted", "name": "scripted"}}

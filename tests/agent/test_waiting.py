@@ -47,7 +47,7 @@ async def test_a_model_that_is_rate_limited_is_asked_again_later(
             return ModelResponse(parts=[ToolCallPart("rank_anomalies", {})])
         return ModelResponse(parts=[ToolCallPart("write_report", {"root_cause": None, "confidence": 0.1})])
 
-    scripted = {"scripted": Provider("scripted", "", lambda _: FunctionModel(think, model_name="scripted"))}
+    scripted = {"scripted": Provider("scripted", "", lambda *_: FunctionModel(think, model_name="scripted"))}
     monkeypatch.setattr(provider, "known_providers", lambda: scripted)
     await surroundings.configure(document(models={"default": {"provider": "scripted", "name": "x"}}))
     recording_id = await surroundings.upload(small_incident())

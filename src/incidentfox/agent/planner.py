@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic_ai import Agent, RunContext, ToolOutput
@@ -17,21 +18,27 @@ from pydantic_ai.exceptions import AgentRunError
 
 from incidentfox.agent.fences import FENCE_RULE, fence
 from incidentfox.agent.policy import NO_LIMITS, TurnsExhausted, guard_model, guard_tools
-from incidentfox.agent.provider import build_model
+from incidentfox.agent.provider import Provider, chosen_model
 from incidentfox.agent.redaction import redact
 from incidentfox.agent.scope import RunScope
 from incidentfox.agent.settings import PlannerSettings
-from incidentfox.agent.sources import TelemetryFactory, telemetry_sources
+from incidentfox.agent.sources import TelemetryFactory, resolve_secret, telemetry_sources
 from incidentfox.agent.toolbox import toolset
 from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential
 from incidentfox.contracts.answer import Report
-from incidentfox.contracts.configuration import AgentConfiguration, EffectiveConfiguration, TeamConfiguration
+from incidentfox.contracts.configuration import (
+    AgentConfiguration,
+    EffectiveConfiguration,
+    ModelConfiguration,
+    TeamConfiguration,
+)
 from incidentfox.contracts.events import RunEventType
 from incidentfox.kernel.errors import Unprocessable
 from incidentfox.kernel.identity import ServiceIdentity
 from incidentfox.kernel.tenant import Tenant
 
 Investigator = Agent[RunScope, Report]
+ChooseModel = Callable[[TeamConfiguration, str], tuple[Provider, ModelConfiguration]]
 
 REPORT_TOOL = "write_report"
 REPORT_RULE = (
@@ -45,12 +52,16 @@ REPORT_RULE = (
 class Planner:
     """One team's agents as its configuration describes them, ready for any number of runs.
 
-    `open_telemetry` makes the telemetry of one run; `close` ends what the planner itself opened.
+    `open_telemetry` makes the telemetry of one run; `close` ends what the planner itself opened. `client` resolves the
+    keys of models; without one only models that need no key can be asked. `choose_model` finds what a configuration
+    calls by a key; a replay puts the recorded model in its place.
     """
 
     configuration: EffectiveConfiguration
     open_telemetry: TelemetryFactory
     close: Callable[[], Awaitable[None]]
+    client: ConfigServiceClient | None = None
+    choose_model: ChooseModel = chosen_model
 
     @property
     def tenant(self) -> Tenant:
@@ -71,7 +82,13 @@ class Planner:
         """The entrance agent with everything below it, bound to one run. Raises Unprocessable for a configuration
         that names what does not exist, or whose sub-agents form a circle.
         """
-        return _build(self.document, self.document.entrance_agent, scope, path=())
+        return _build(self, self.document.entrance_agent, scope, path=())
+
+    async def secret(self, run_id: str, name: str) -> str:
+        """A secret of the team, resolved for one run. Raises SecretMissing where it is not set."""
+        if self.client is None:
+            raise Unprocessable("A model with a key needs the Config Service.", code="config_service_required")
+        return await resolve_secret(self.client, self.tenant, run_id, name)
 
     def tool_names(self) -> tuple[str, ...]:
         """The tools that are on for the entrance agent."""
@@ -98,6 +115,7 @@ async def get_planner_for_team(
         configuration=configuration,
         open_telemetry=open_telemetry or telemetry_sources(client, tenant, configuration.document),
         close=client.close if own else _nothing,
+        client=client,
     )
 
 
@@ -123,20 +141,22 @@ def _tools_on(document: TeamConfiguration, agent: AgentConfiguration) -> tuple[s
     return tuple(name for name in agent.tools if name not in document.tools or document.tools[name].enabled)
 
 
-def _build(document: TeamConfiguration, key: str, scope: RunScope, path: tuple[str, ...]) -> Investigator:
+def _build(planner: Planner, key: str, scope: RunScope, path: tuple[str, ...]) -> Investigator:
+    document = planner.document
     if key in path:
         raise Unprocessable(f"The sub-agents form a circle: {' → '.join((*path, key))}.", code="circular_agents")
     agent = _enabled(document, key)
     helpers = [name for name in agent.sub_agents if name not in document.agents or document.agents[name].enabled]
     delegations = [
-        _delegation(name, document.agents[name].description, _build(document, name, scope, (*path, key)))
+        _delegation(name, document.agents[name].description, _build(planner, name, scope, (*path, key)))
         for name in helpers
         if _enabled(document, name)
     ]
     prompt = agent.prompt
     instructions = (prompt.prefix, prompt.system, prompt.suffix, FENCE_RULE, REPORT_RULE)
+    provider, chosen = planner.choose_model(document, agent.model)
     return Agent(
-        guard_model(build_model(document, agent.model), scope, level=len(path)),
+        guard_model(provider.build(chosen, partial(planner.secret, scope.run_id)), scope, level=len(path)),
         name=key,
         deps_type=RunScope,
         output_type=ToolOutput(Report, name=REPORT_TOOL, description="Write the report that ends the investigation."),

@@ -128,7 +128,7 @@ class RunExecution:
         self, run: Run, configuration: EffectiveConfiguration, timeline: Timeline, tally: Tally
     ) -> None:
         open_telemetry = telemetry_sources(self.client, self.tenant, configuration.document)
-        planner = Planner(configuration, open_telemetry, _nothing_to_close)
+        planner = Planner(configuration, open_telemetry, _nothing_to_close, self.client)
         async with aclosing(investigate(planner, run.input, self.run_id, self.journal)) as events:
             async for event in events:
                 tally.add(event)

@@ -58,11 +58,28 @@ class ToolConfiguration(WireModel):
     enabled: bool = True
 
 
+class ModelPrices(WireModel):
+    """What a model's tokens cost, in US dollars per million."""
+
+    input_per_mtok_usd: float = Field(ge=0, le=100_000)
+    output_per_mtok_usd: float = Field(ge=0, le=100_000)
+
+
 class ModelConfiguration(WireModel):
-    """A model that agents refer to by key. `offline` needs no credential and no network."""
+    """A model that agents refer to by key. `offline` needs no credential and no network; the rest is for the others."""
 
     provider: Key = "offline"
-    name: str = "offline"
+    name: Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f]{1,200}$")] = Field(
+        default="offline", description="As the provider calls it."
+    )
+    base_url: str | None = Field(default=None, description="Where the API is served; the provider's own unless set.")
+    api_key: SecretReference | None = Field(default=None, description="None for a server that wants no key.")
+    timeout_s: int = Field(
+        default=60, ge=1, le=600, description="Seconds of silence after which a request is given up."
+    )
+    max_output_tokens: int = Field(default=4096, ge=16, le=200_000, description="The most that one answer may hold.")
+    temperature: float | None = Field(default=None, ge=0, le=2, description="The provider's own unless set.")
+    prices: ModelPrices | None = Field(default=None, description="Instead of the provider's published prices.")
 
 
 class TelemetryIntegration(WireModel):

@@ -12,7 +12,7 @@ from tests.agent.scenes import ALL_TOOLS, alert_of, asked, document, planner, re
 
 from incidentfox.agent import Runner
 from incidentfox.agent.fences import fence
-from incidentfox.agent.provider import Provider, build_model, known_providers
+from incidentfox.agent.provider import Provider, chosen_model, known_providers
 from incidentfox.agent.providers.offline import OfflineModel
 from incidentfox.contracts.answer import Report
 from incidentfox.contracts.configuration import ModelConfiguration
@@ -46,16 +46,20 @@ async def answer(*messages: ModelMessage, offered: ModelRequestParameters = PARA
     return [part for part in response.parts if isinstance(part, ToolCallPart)]
 
 
+async def no_secrets(name: str) -> str:
+    raise AssertionError(f"{name} was asked for when the model was built")
+
+
 @pytest.mark.parametrize("one", known_providers().values(), ids=known_providers())
 def test_provider(one: Provider) -> None:
     assert one.description
-    model = one.build(ModelConfiguration(provider=one.name, name=one.name))
+    model = one.build(ModelConfiguration(provider=one.name, name=one.name), no_secrets)
     assert model.model_name
     assert known_providers()[one.name] is one
 
 
 def test_a_team_without_models_gets_the_offline_one() -> None:
-    assert isinstance(build_model(document(), "default"), OfflineModel)
+    assert chosen_model(document(), "default")[0].name == "offline"
 
 
 async def test_it_begins_with_what_needs_nothing() -> None:

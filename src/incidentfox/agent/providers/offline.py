@@ -266,4 +266,4 @@ def _share(value: float) -> float:
     return round(min(1.0, max(0.0, value)), 4)
 
 
-provider = Provider("offline", "Needs no key and no network: plans with the same tools.", lambda _: OfflineModel())
+provider = Provider("offline", "Needs no key and no network: plans with the same tools.", lambda *_: OfflineModel())

@@ -6,13 +6,13 @@ replaces, `null` removes. Only the effective result is judged, since only it is 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from incidentfox.config_service.configuration.schema import known_keys, nearest
 from incidentfox.contracts.configuration import JsonObject, TeamConfiguration
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.tree import NodeKind
@@ -94,6 +94,10 @@ def _loose_ends(configuration: TeamConfiguration) -> Iterator[FieldError]:
 
 def _incomplete_settings(configuration: TeamConfiguration) -> Iterator[FieldError]:
     runtime, telemetry = configuration.runtime, configuration.integrations.telemetry
+    destination = configuration.destinations.slack
+    if destination is not None and destination.enabled and not configuration.integrations.slack.enabled:
+        message = "Posting to Slack depends on /integrations/slack, which is off: enable it, or disable this."
+        yield FieldError(pointer="/destinations/slack", message=message)
     if runtime.mode == "dedicated" and runtime.agent_url is None:
         yield FieldError(pointer="/runtime/agent_url", message="A dedicated runtime needs the URL of its agent.")
     if telemetry.backend == "recording" and telemetry.recording_id is None:
@@ -106,10 +110,28 @@ def _incomplete_settings(configuration: TeamConfiguration) -> Iterator[FieldErro
         "/integrations/telemetry/logs_url": telemetry.logs_url,
         "/integrations/telemetry/traces_url": telemetry.traces_url,
         "/integrations/telemetry/changes_url": telemetry.changes_url,
+        **{f"/models/{key}/base_url": model.base_url for key, model in configuration.models.items()},
     }
     for pointer, url in urls.items():
         if url is not None and not url.startswith(("http://", "https://")):
             yield FieldError(pointer=pointer, message="Must be an http:// or https:// URL.")
+    for key, model in configuration.models.items():
+        yield from _url_of_model(f"/models/{key}/base_url", model.base_url)
+
+
+def _url_of_model(pointer: str, url: str | None) -> Iterator[FieldError]:
+    """A base URL is kept and shown in the clear, so it holds no credential; paths are added to it, so it ends there."""
+    try:
+        parts = urlsplit(url or "http://none")
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if host is None:
+        yield FieldError(pointer=pointer, message="Must be a URL with a host.")
+    elif parts.username is not None or parts.password is not None:
+        yield FieldError(pointer=pointer, message="A URL holds no credential: refer to a secret in `api_key`.")
+    elif parts.query or parts.fragment:
+        yield FieldError(pointer=pointer, message="A base URL has neither a query nor a fragment.")
 
 
 def _reachable(configuration: TeamConfiguration, start: str) -> set[str]:
@@ -124,12 +146,7 @@ def _reachable(configuration: TeamConfiguration, start: str) -> set[str]:
 
 
 def _unknown(pointer: str, noun: str, name: str, known: Mapping[str, object]) -> FieldError:
-    return FieldError(pointer=pointer, message=f"There is no {noun} {name!r}.{_nearest(name, known)}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return FieldError(pointer=pointer, message=f"There is no {noun} {name!r}.{nearest(name, known)}")
 
 
 def _field_error(error: Any) -> FieldError:
@@ -137,32 +154,6 @@ def _field_error(error: Any) -> FieldError:
     pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location) or "/"
     if error["type"] != "extra_forbidden":
         return FieldError(pointer=pointer, message=error["msg"])
-    known = _known_keys(location[:-1])
-    near = _nearest(str(location[-1]), known)
+    known = known_keys(location[:-1])
+    near = nearest(str(location[-1]), known)
     return FieldError(pointer=pointer, message="Unknown key." + (near or f" Known here: {', '.join(known)}."))
-
-
-@cache
-def _schema() -> JsonObject:
-    return TeamConfiguration.model_json_schema(by_alias=True)
-
-
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    """The keys that the schema knows at a place of the document."""
-    schema = _resolved(_schema())
-    for part in location:
-        below = schema.get("properties", {}).get(part)
-        if below is None:
-            patterns = schema.get("patternProperties", {})
-            below = next(iter(patterns.values()), schema.get("additionalProperties") or {})
-        schema = _resolved(below if isinstance(below, dict) else {})
-    return sorted(schema.get("properties", {}))
-
-
-def _resolved(schema: JsonObject) -> JsonObject:
-    if "$ref" in schema:
-        return _resolved(_schema()["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
-    for choice in schema.get("anyOf", ()):
-        if choice.get("type") != "null":
-            return _resolved(choice)
-    return schema
