@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from incidentfox.clients.transport import Call, Credential, ServiceCredential, TokenCredential, Transport, segment
-from incidentfox.contracts.audit import AppendAuditEvent, AuditEvent
+from incidentfox.contracts.audit import AppendAuditEvent, AuditChain, AuditEvent, AuditFilters, ExportFormat
+from incidentfox.contracts.budgets import Reservation, ReserveBudget, SettleBudget, TeamBudget
 from incidentfox.contracts.configuration import (
     ConfigurationVersion,
     EffectiveConfiguration,
@@ -160,12 +162,39 @@ class ConfigServiceClient:
         return await self._transport.model(call, Token)
 
     async def audit_events(
-        self, org_id: str, *, action: str | None = None, cursor: str | None = None, limit: int = 100
+        self,
+        org_id: str,
+        *,
+        action: str | None = None,
+        wanted: AuditFilters | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
     ) -> Page[AuditEvent]:
-        """The organisation's audit events, newest first."""
-        query = {"action": action, "cursor": cursor, "limit": limit}
+        """The organisation's audit events, newest first: of one action, or whichever `wanted` describes."""
+        query = {**_query(wanted or AuditFilters(action=action)), "cursor": cursor, "limit": limit}
         call = self._org_call("GET", org_id, "/audit-events", Permission.AUDIT_READ, query=query)
         return await self._transport.model(call, Page[AuditEvent])
+
+    async def audit_chain(self, org_id: str) -> AuditChain:
+        """Where the organisation's chain of audit events begins and ends."""
+        return await self._transport.model(
+            self._org_call("GET", org_id, "/audit-chain", Permission.AUDIT_READ), AuditChain
+        )
+
+    @asynccontextmanager
+    async def export_audit_chain(
+        self,
+        org_id: str,
+        form: ExportFormat = ExportFormat.NDJSON,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The chain with its events, in pieces; `clients/audit_export.py` reads it."""
+        query = {"format": form.value, **_query(AuditFilters(since=since, until=until))}
+        call = self._org_call("GET", org_id, "/audit-chain/export", Permission.AUDIT_READ, query=query)
+        async with self._transport.content(call) as content:
+            yield content
 
     async def upload_recording(self, org_id: str, request: UploadRecording) -> Recording:
         """Uploads a recording; the same content twice is one recording."""
@@ -320,6 +349,11 @@ class ConfigServiceClient:
         method: str, tenant: Tenant, run_id: str, path: str, permission: Permission, body: Any = None
     ) -> Call:
         return Call(method, f"/api/v1/internal/runs/{segment(run_id)}{path}", permission, tenant, body)
+
+
+def _query(wanted: AuditFilters) -> dict[str, str | None]:
+    """The filters as a query; what is not asked for is left out."""
+    return {name: value for name, value in wanted.model_dump(mode="json").items() if value is not None}
 
 
 __all__ = ["AUDIENCE", "ConfigServiceClient", "ServiceCredential", "TokenCredential"]

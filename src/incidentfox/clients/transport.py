@@ -140,7 +140,18 @@ class Transport:
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[tuple[str, str, str]]]:
         """Opens a stream of server-sent events as (id, event, data). No retry: the caller resumes with the last id."""
-        request = self._request(call, {"Accept": "text/event-stream"})
+        async with self._open(call, {"Accept": "text/event-stream"}) as response:
+            yield _events(response)
+
+    @asynccontextmanager
+    async def content(self, call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Opens a body of any length, to be read in pieces. No retry."""
+        async with self._open(call, {}) as response:
+            yield response.aiter_bytes()
+
+    @asynccontextmanager
+    async def _open(self, call: Call, headers: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
+        request = self._request(call, headers)
         request.extensions["timeout"] = _PATIENT.as_dict()
         try:
             response = await self._http.send(request, stream=True)
@@ -150,7 +161,7 @@ class Transport:
             if response.is_error:
                 await response.aread()
                 raise failure_from(response)
-            yield _events(response)
+            yield response
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
         finally:

@@ -76,11 +76,15 @@ def org_session(permission: Permission) -> Any:
     async def open_session(
         request: Request, org_id: OrgPath, principal: Principal = requires(permission)
     ) -> AsyncIterator[Session]:
-        tenant = Tenant(principal.in_org(org_id).org_id or org_id, principal.team_node_id)
-        async with begin(request, principal, tenant) as session:
+        async with begin(request, principal, org_tenant(principal, org_id)) as session:
             yield session
 
     return Depends(open_session, scope="function")
+
+
+def org_tenant(principal: Principal, org_id: str) -> Tenant:
+    """What the credential and the path have in common."""
+    return Tenant(principal.in_org(org_id).org_id or org_id, principal.team_node_id)
 
 
 def service_session(permission: Permission) -> Any:

@@ -12,6 +12,8 @@ from fastapi import FastAPI
 
 from incidentfox.config_service.audit.api import router as audit
 from incidentfox.config_service.audit.denials import install_denial_audit
+from incidentfox.config_service.audit.sealer import Sealer
+from incidentfox.config_service.budgets.api import router as budgets
 from incidentfox.config_service.configuration.api import router as configuration
 from incidentfox.config_service.dependencies import Parts
 from incidentfox.config_service.effects.api import router as effects
@@ -45,13 +47,16 @@ def create_app(settings: ConfigServiceSettings) -> FastAPI:
     pepper = settings.token_pepper()
     tokens_in_tables = TableAuthenticator(database, pepper)
     parts = Parts(database, settings.keyring(), pepper, RunSignals(url), tokens_in_tables)
+    sealer = Sealer(database)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         parts.signals.start()
+        sealer.start()
         try:
             yield
         finally:
+            await sealer.stop()
             await parts.signals.stop()
             await tokens_in_tables.settle()
             await database.close()

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from incidentfox.config_service.audit import store
 from incidentfox.config_service.session import Session
-from incidentfox.contracts.audit import AppendAuditEvent, AuditEvent
+from incidentfox.contracts.audit import (
+    AppendAuditEvent,
+    AuditChain,
+    AuditEvent,
+    AuditFilters,
+    ChainPoint,
+    SealedAuditEvent,
+)
 from incidentfox.contracts.page import Page
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.errors import Conflict, Forbidden
+from incidentfox.kernel.hash_chain import Point
 from incidentfox.kernel.ids import new_id, require_id
 from incidentfox.kernel.logging import correlation_id, get_logger
 from incidentfox.kernel.web.pagination import decode_cursor, page
@@ -80,13 +89,49 @@ async def append(session: Session, request: AppendAuditEvent) -> AuditEvent:
     return existing
 
 
-async def newest(session: Session, action: str | None, cursor: str | None, limit: int) -> Page[AuditEvent]:
-    """A page of events, newest first."""
+async def newest(session: Session, wanted: AuditFilters, cursor: str | None, limit: int) -> Page[AuditEvent]:
+    """A page of the events that are wanted, newest first."""
     before = decode_cursor(cursor)
     if before is not None:
         require_id(before, "aud")
-    events = await store.newest_events(session, action, before, limit + 1)
+    events = await store.newest_events(session, wanted, before, limit + 1)
     return page(events, limit, lambda event: event.event_id)
+
+
+async def chain(session: Session) -> AuditChain:
+    """Where the organisation's chain begins and ends; a team's credential sees only a part of it, so it gets none."""
+    session.require_whole_org()
+    return await _chain(session, await store.chain_start(session), await store.chain_end(session))
+
+
+async def begin_export(session: Session, since: datetime | None, until: datetime | None) -> AuditChain:
+    """The unbroken part of the chain that holds every event of the span of time, and the export on record.
+
+    Events outside of the span may be among them: without them the links would not join.
+    """
+    session.require_whole_org()
+    start, end = await store.chain_start(session), await store.chain_end(session)
+    if since is not None or until is not None:
+        start, end = await store.span_of_time(session, since, until) or (end, end)
+    exported = await _chain(session, start, end)
+    detail = {"after": start.seq, "upto": end.seq}
+    await record(session, Fact("audit.exported", session.org_id, after_hash=end.hash, detail=detail))
+    return exported
+
+
+async def links(session: Session, after: int, upto: int, limit: int) -> list[SealedAuditEvent]:
+    """A stretch of the chain."""
+    session.require_whole_org()
+    return await store.links_between(session, after, upto, limit)
+
+
+async def _chain(session: Session, start: Point, end: Point) -> AuditChain:
+    return AuditChain(
+        org_id=session.org_id,
+        start=ChainPoint(seq=start.seq, hash=start.hash),
+        end=ChainPoint(seq=end.seq, hash=end.hash),
+        unsealed=await store.count_unsealed(session),
+    )
 
 
 def _note(event: AuditEvent) -> None:

@@ -1,8 +1,11 @@
-"""The table of audit events. Made by migration 0002; the service's role may insert and read, nothing else."""
+"""The tables of audit events and of their chain. Made by migrations 0002 and 0004.
+
+The service's role may insert and read events and seals, nothing else.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, Identity, MetaData, Table, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
@@ -24,3 +27,34 @@ audit_events = Table(
     Column("after_hash", Text),
     Column("detail", JSONB, nullable=False),
 )
+
+audit_unsealed = Table(
+    "config_audit_unsealed",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("position", BigInteger, Identity(always=True), primary_key=True),
+    Column("event_id", Text, nullable=False),
+)
+"""Events that wait for the sealer. Filled by a trigger; ordered by when they were written, not by when they say."""
+
+audit_seals = Table(
+    "config_audit_seals",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("event_id", Text, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("sealed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+audit_checkpoints = Table(
+    "config_audit_checkpoints",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("pruned_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+"""Where the chain begins after each pruning: the last link that is gone. Written by the owner of the tables."""
