@@ -69,6 +69,9 @@ def evaluate(
         fail(failure)
     for path in skipped:
         say(f"skipped {path}: it holds no alert.json")
+    for one in found:
+        for warning in one.incident.warnings if one.incident else ():
+            say(f"{one.name}: {warning}")
 
     async def run(place: Place) -> list[Case]:
         opened = open_investigator(place, recipient(team), timeout_s=timeout_s, endpoint_id=endpoint)

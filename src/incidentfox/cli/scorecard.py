@@ -124,7 +124,15 @@ def _print_reliability(table_of: Reliability) -> None:
 
 def _before_and_after(one: CaseChange) -> tuple[str, str, str, str]:
     confidence = f"{_number(one.confidence_a)} → {_number(one.confidence_b)}"
-    return _short(one.named_a), _short(one.named_b), confidence, "; ".join(one.other) or "-"
+    a = _answered(one.named_a, one.confidence_a, is_there=one.verdict is not Verdict.ONLY_B)
+    b = _answered(one.named_b, one.confidence_b, is_there=one.verdict is not Verdict.ONLY_A)
+    return a, b, confidence, "; ".join(one.other) or "-"
+
+
+def _answered(named: str | None, confidence: float | None, *, is_there: bool) -> str:
+    if not is_there:
+        return "-"
+    return "no answer" if confidence is None else _short(named)
 
 
 def _cause(case: Case) -> str:

@@ -1,4 +1,4 @@
-"""The commands that run things here: `serve`, `migrate`, `up`, `down`, `demo`, `status`.
+"""The commands that run things here: `serve`, `migrate`, `up`, `down`, `demo`, `status`, `doctor`.
 
 `serve` and `migrate` are production's entry points too; the others are for one machine.
 """
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from incidentfox.cli.output import Json
 from incidentfox.cli.place import Place, Say
 from incidentfox.cli.session import fail
 from incidentfox.kernel.errors import Failure
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("down")(down)
     app.command("demo")(demo)
     app.command("status")(status)
+    app.command("doctor")(doctor)
 
 
 @asynccontextmanager
@@ -107,6 +109,13 @@ def status() -> None:
     from incidentfox.local.up import run_status
 
     _run(run_status)
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check every dependency and setting, and say what to do about each finding. Exits 1 when something has failed."""
+    from incidentfox.local.doctor import run_doctor
+
+    _run(lambda: run_doctor(as_json=as_json))
 
 
 def _run(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
