@@ -32,7 +32,7 @@ class _PathsByDefault(TyperGroup):
 app = typer.Typer(
     cls=_PathsByDefault,
     no_args_is_help=True,
-    help="Investigate recorded incidents and score the answers: `evaluate PATH…`.",
+    help="Investigate recorded incidents and score the answers.",
     subcommand_metavar="PATH… | COMMAND",
 )
 

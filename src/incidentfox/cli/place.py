@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from incidentfox.cli.session import fail
-from incidentfox.cli.settings import CliSettings, Profile
 from incidentfox.kernel.errors import Failure
+
+if TYPE_CHECKING:
+    from incidentfox.cli.settings import Profile
 
 Result = TypeVar("Result")
 
@@ -62,5 +64,7 @@ def say(line: str) -> None:
 
 @asynccontextmanager
 async def _as_the_profile_says(_: Say) -> AsyncIterator[Place]:
+    from incidentfox.cli.settings import CliSettings
+
     settings = CliSettings()
     yield Place(settings.profile(), settings.home_dir)

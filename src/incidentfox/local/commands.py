@@ -8,14 +8,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from incidentfox.cli.output import Json
-from incidentfox.cli.place import Place, Say
-from incidentfox.cli.session import fail
-from incidentfox.kernel.errors import Failure
+if TYPE_CHECKING:  # what a command needs, it imports itself: `--help` needs none of it
+    from incidentfox.cli.place import Place, Say
 
 SERVICE_MODULES = {
     "config-service": "incidentfox.config_service.main",
@@ -50,6 +48,9 @@ async def open_place(say: Say) -> AsyncIterator[Place]:
 def serve(service: Annotated[str, typer.Argument(help=f"One of: {', '.join(SERVICE_MODULES)}.")]) -> None:
     """Run one service until SIGTERM. Its settings are read from INCIDENTFOX_… variables."""
     from pydantic import ValidationError
+
+    from incidentfox.cli.session import fail
+    from incidentfox.kernel.errors import Failure
 
     if service not in SERVICE_MODULES:
         raise typer.BadParameter(f"{service!r} is none of {', '.join(SERVICE_MODULES)}.")
@@ -111,7 +112,9 @@ def status() -> None:
     _run(run_status)
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one finding a line.")] = False,
+) -> None:
     """Check every dependency and setting, and say what to do about each finding. Exits 1 when something has failed."""
     from incidentfox.local.doctor import run_doctor
 
@@ -121,6 +124,9 @@ def doctor(as_json: Json = False) -> None:
 def _run(command: Callable[[], Coroutine[Any, Any, int]]) -> None:
     """Runs one asynchronous command; a Failure is printed with what to do next."""
     import asyncio
+
+    from incidentfox.cli.session import fail
+    from incidentfox.kernel.errors import Failure
 
     try:
         code = asyncio.run(command())
