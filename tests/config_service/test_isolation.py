@@ -19,6 +19,7 @@ from tests.config_service.surroundings import Service, Tenants, new_event, new_r
 
 from incidentfox.clients.config_service import AUDIENCE
 from incidentfox.contracts.audit import AppendAuditEvent
+from incidentfox.contracts.captures import KeepCapture
 from incidentfox.contracts.events import AppendRunEvents
 from incidentfox.contracts.permissions import SERVICE_PERMISSIONS
 from incidentfox.contracts.recordings import UploadRecording
@@ -50,6 +51,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/internal/runs/{run_id}/events": {
         "events": [{"event_key": "evil", "type": "run.started", "at": "2026-11-24T00:00:00Z"}]
     },
+    "POST /api/v1/internal/runs/{run_id}/captures": {"files": {"metrics.csv": "evil"}},
     "POST /api/v1/internal/runs/{run_id}/effects": {
         "effect_key": "{effect_key}",
         "destination": "slack",
@@ -88,7 +90,8 @@ async def victim(service: Service, tenants: Tenants) -> Victim:
     await agent.append_run_events(tenant, request.run_id, AppendRunEvents(events=(new_event(MARKER, text=MARKER),)))
     intent = IntendEffect(effect_key="slack/answer", destination="slack", target=MARKER)
     await agent.intend_effect(tenant, request.run_id, intent)
-    await agent.team_effective(tenant)
+    capture = await agent.keep_capture(tenant, request.run_id, KeepCapture(files={"logs.ndjson": MARKER}))
+    effective = await agent.team_effective(tenant)
     event = AppendAuditEvent(event_key=MARKER, team_node_id="payments", action="a", target=MARKER)
     await orchestrator.append_audit_event(tenants.org, event)
     recording = await service.as_service("platform").upload_recording(
@@ -104,6 +107,8 @@ async def victim(service: Service, tenants: Tenants) -> Victim:
             "token_id": me.subject.removeprefix("token:"),
             "recording_id": recording.recording_id,
             "effect_key": "slack/answer",
+            "capture_id": capture.capture_id,
+            "document_hash": effective.hash,
             "name": "stripe",
         },
         run=request.model_dump(mode="json"),
@@ -158,6 +163,7 @@ def state_of(service: Service, org: str) -> dict[str, Any]:
         "agent_runs",
         "config_run_events",
         "config_run_effects",
+        "config_run_captures",
         "config_sign_in_codes",
     ]
     settings = tenant_settings(org)

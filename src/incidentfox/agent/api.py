@@ -1,4 +1,4 @@
-"""`POST /api/v1/run`: a run comes in, in three forms, all idempotent on its id.
+"""`POST /api/v1/run`: a run comes in, in three forms, all idempotent on its id. And a finished one is replayed.
 
 * plain: waits for the end and answers with the Run;
 * `Accept: text/event-stream`: the run's timeline as server-sent events, resumable with `Last-Event-ID`;
@@ -18,10 +18,13 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from incidentfox.agent.replay import replay_run
 from incidentfox.agent.workflow import start_run, workflow_id
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.contracts.events import RunEvent, RunEventType
+from incidentfox.contracts.model import OrgId
 from incidentfox.contracts.permissions import Permission
+from incidentfox.contracts.replay import Replay
 from incidentfox.contracts.runs import AcceptedRun, CreateRun, ExecuteRun, Run, RunStatus
 from incidentfox.kernel.durable import Engine, Retry, State
 from incidentfox.kernel.errors import Forbidden, Invalid, Temporary
@@ -30,6 +33,9 @@ from incidentfox.kernel.logging import CORRELATION_HEADER, accept_correlation_id
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
 from incidentfox.kernel.web.sse import ServerSentEvent, event_stream, last_event_id
+
+REPLAYS_AT_A_TIME = 2
+"""In one process; a replay computes as much as a run, and runs come first."""
 
 _RECONNECT = Retry(attempts=None, base_s=0.2, cap_s=5.0)
 
@@ -64,6 +70,21 @@ def router(door: Door) -> APIRouter:
         await door.engine.wait(started)
         finished = await door.client.team_run(tenant, run_id)
         return Response(finished.model_dump_json(), media_type="application/json")
+
+    at_a_time = asyncio.Semaphore(REPLAYS_AT_A_TIME)
+
+    @routes.post("/orgs/{org_id}/runs/{run_id}/replay")
+    async def replay(
+        org_id: OrgId, run_id: str, principal: Annotated[Principal, requires(Permission.RUNS_READ)]
+    ) -> Replay:
+        """Replays a finished run from what is on record, and says whether its tools and its answer are the same.
+
+        Nothing outside is asked, nothing is posted, nothing is written.
+        """
+        require_id(run_id, "run")
+        principal.in_org(org_id)
+        async with at_a_time:
+            return await replay_run(door.client, Tenant(org_id, principal.team_node_id), run_id)
 
     return routes
 

@@ -32,12 +32,13 @@ from pydantic_ai.usage import UsageLimits
 from pydantic_core import to_jsonable_python
 
 from incidentfox.agent.evidence import ToolResult
+from incidentfox.agent.exchange import recorded_parts, redacted_parts
 from incidentfox.agent.fences import fence
 from incidentfox.agent.redaction import redact
 from incidentfox.agent.scope import RunScope
 from incidentfox.agent.toolbox import Context
 from incidentfox.contracts.events import RunEventType
-from incidentfox.kernel.durable import Retry
+from incidentfox.kernel.durable import FOR_EVER, Retry
 from incidentfox.kernel.errors import Failure, Permanent
 from incidentfox.kernel.logging import get_logger
 
@@ -68,6 +69,7 @@ class Outcome:
     result: Any
     is_error: bool
     duration_ms: float = 0.0
+    reads: tuple[dict[str, Any], ...] = ()
 
 
 def failed(code: str, detail: str) -> Outcome:
@@ -115,15 +117,21 @@ class Checkpoint(WrapperToolset[RunScope]):
     async def call_tool(self, name: str, tool_args: dict[str, Any], ctx: Context, tool: Definition) -> Outcome:
         """Calls the tool, or hands back what it returned before the crash."""
 
+        outcome: Outcome | None = None
+
         async def body() -> dict[str, Any]:
-            log.info("tool called", run_id=ctx.deps.run_id, tool=name, tool_call_id=ctx.tool_call_id)
-            outcome: Outcome = await self.wrapped.call_tool(name, tool_args, ctx, tool)
-            return {"result": outcome.result, "is_error": outcome.is_error}
+            nonlocal outcome
+            if outcome is None:
+                log.info("tool called", run_id=ctx.deps.run_id, tool=name, tool_call_id=ctx.tool_call_id)
+                outcome = await self.wrapped.call_tool(name, tool_args, ctx, tool)
+            # Before the call counts as finished: after a crash it would not be read again. This alone is repeated.
+            reads = [read.model_dump(mode="json") for read in await ctx.deps.telemetry.keep()]
+            return {"result": outcome.result, "is_error": outcome.is_error, "reads": reads}
 
         before = ctx.deps.spent_s
-        kept = await ctx.deps.timed_step(f"tool {name}", body)
+        kept = await ctx.deps.timed_step(f"tool {name}", body, retry=FOR_EVER)
         duration_ms = round((ctx.deps.spent_s - before) * 1000, 1)
-        return Outcome(kept["result"], kept["is_error"], duration_ms)
+        return Outcome(kept["result"], kept["is_error"], duration_ms, tuple(kept.get("reads", ())))
 
 
 class Limit(WrapperToolset[RunScope]):
@@ -138,7 +146,7 @@ class Limit(WrapperToolset[RunScope]):
         size = len(json.dumps(outcome.result, ensure_ascii=False).encode())
         if size > MAX_RESULT_BYTES:
             words = f"The result has {size} bytes, more than {MAX_RESULT_BYTES}: narrow the question."
-            return replace(failed("result_too_large", words), duration_ms=outcome.duration_ms)
+            return replace(outcome, result=failed("result_too_large", words).result, is_error=True)
         return outcome
 
 
@@ -156,6 +164,8 @@ class Record(WrapperToolset[RunScope]):
         outcome: Outcome = await self.wrapped.call_tool(name, tool_args, ctx, tool)
         scope.results[call_id] = ToolResult(name, outcome.result, outcome.is_error)
         ended = {"result": outcome.result, "is_error": outcome.is_error, "duration_ms": outcome.duration_ms}
+        if outcome.reads:
+            ended["reads"] = list(outcome.reads)
         scope.note(RunEventType.TOOL_RETURNED, f"{key}-returned", {**about, **ended})
         return outcome
 
@@ -199,7 +209,7 @@ class CheckpointRequests(_Guarded):
         async def body() -> Any:
             log.info("model asked", run_id=self.scope.run_id, request=self.scope.requests + 1)
             response = await self.wrapped.request(messages, model_settings, model_request_parameters)
-            return _RESPONSE.dump_python(response, mode="json")
+            return _RESPONSE.dump_python(replace(response, parts=redacted_parts(response.parts)), mode="json")
 
         return _RESPONSE.validate_python(await self.scope.timed_step("model request", body, retry=MODEL_RETRY))
 
@@ -271,6 +281,7 @@ class RecordRequests(_Guarded):
             "model": response.model_name or self.model_name,
             "text": redact("\n".join(part.content for part in response.parts if isinstance(part, TextPart))),
             "tool_calls": [{"tool_call_id": call.tool_call_id, "tool": call.tool_name} for call in calls],
+            "parts": recorded_parts(response.parts),
             "usage": {
                 "input_tokens": response.usage.input_tokens,
                 "output_tokens": response.usage.output_tokens,

@@ -213,6 +213,8 @@ async def _think(planner: Planner, asked: RunInput, scope: RunScope) -> Report:
         "agent": planner.document.entrance_agent,
         "model": planner.entrance.model,
         "tools": list(planner.tool_names()),
+        "signals": sorted(scope.signals),
+        "fired_at": scope.fired_at,
     }
     scope.note(RunEventType.RUN_STARTED, "started", started)
     try:

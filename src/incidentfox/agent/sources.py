@@ -1,17 +1,27 @@
-"""Which telemetry a run reads: what its team's configuration says, or the recording that the run itself names."""
+"""Which telemetry a run reads: what its team's configuration says, or the recording that the run itself names.
+
+What is live is captured, so that the run can be replayed: `replayed_sources` then reads the captures instead.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from incidentfox.agent.patience import patience
+from incidentfox.agent.telemetry.captured import CapturedTelemetry, KeepFiles
 from incidentfox.agent.telemetry.http import HttpTelemetry
 from incidentfox.agent.telemetry.protocol import NoTelemetry, Telemetry, Window
+from incidentfox.agent.telemetry.recorded_form import Files
 from incidentfox.agent.telemetry.recording import RecordingTelemetry
 from incidentfox.clients.config_service import ConfigServiceClient
+from incidentfox.contracts.captures import KeepCapture
 from incidentfox.contracts.configuration import ResolveSecrets, TeamConfiguration
 from incidentfox.contracts.runs import RunInput
-from incidentfox.kernel.errors import NotFound
+from incidentfox.kernel.errors import Conflict, NotFound, Permanent
+from incidentfox.kernel.logging import get_logger
 from incidentfox.kernel.tenant import Tenant
+
+log = get_logger(__name__)
 
 AFTER_ALERT_S = 600.0
 """How long after the alert signals still count: a run that starts late must not drown in what came afterwards."""
@@ -39,15 +49,9 @@ def telemetry_sources(client: ConfigServiceClient, tenant: Tenant, document: Tea
     integration = document.integrations.telemetry
 
     def open_telemetry(run_id: str, asked: RunInput, fired_at: float) -> Telemetry:
-        recording_id = asked.recording_id or (integration.recording_id if integration.backend == "recording" else None)
+        recording_id = recording_of_run(document, asked)
         if recording_id is not None:
-            wanted = recording_id
-
-            async def load() -> Mapping[str, str]:
-                content = await client.recording(tenant, wanted)
-                return {str(name): text for name, text in content.files.items()}
-
-            return RecordingTelemetry(load)
+            return _recording(client, tenant, recording_id)
         if integration.backend != "http":
             return NoTelemetry()
 
@@ -56,6 +60,53 @@ def telemetry_sources(client: ConfigServiceClient, tenant: Tenant, document: Tea
             return await resolve_secret(client, tenant, run_id, integration.database_url.secret)
 
         window = Window(fired_at - integration.lookback_s, fired_at + AFTER_ALERT_S)
-        return HttpTelemetry(integration, window, database_url)
+        live = HttpTelemetry(integration, window, database_url)
+        return CapturedTelemetry(live, _captures(client, tenant, run_id))
 
     return open_telemetry
+
+
+def replayed_sources(
+    client: ConfigServiceClient,
+    tenant: Tenant,
+    document: TeamConfiguration,
+    read: Callable[[], Telemetry],
+) -> TelemetryFactory:
+    """How to open the telemetry of a replay: its recording, or `read`, what was captured. Nothing live is asked."""
+
+    def open_telemetry(run_id: str, asked: RunInput, fired_at: float) -> Telemetry:
+        recording_id = recording_of_run(document, asked)
+        if recording_id is not None:
+            return _recording(client, tenant, recording_id)
+        return read()
+
+    return open_telemetry
+
+
+def recording_of_run(document: TeamConfiguration, asked: RunInput) -> str | None:
+    """The recording that a run reads instead of live telemetry."""
+    integration = document.integrations.telemetry
+    return asked.recording_id or (integration.recording_id if integration.backend == "recording" else None)
+
+
+def _recording(client: ConfigServiceClient, tenant: Tenant, recording_id: str) -> Telemetry:
+    async def load() -> Mapping[str, str]:
+        content = await client.recording(tenant, recording_id)
+        return {str(name): text for name, text in content.files.items()}
+
+    return RecordingTelemetry(load)
+
+
+def _captures(client: ConfigServiceClient, tenant: Tenant, run_id: str) -> KeepFiles:
+    async def keep(files: Files) -> str | None:
+        try:
+            with patience():
+                return (await client.keep_capture(tenant, run_id, KeepCapture(files=files))).capture_id
+        except Conflict:
+            raise
+        except Permanent as refused:
+            # The investigation does not fail over its own record; its replay will say what is missing.
+            log.warning("capture refused", run_id=run_id, code=refused.code, detail=refused.detail)
+            return None
+
+    return keep

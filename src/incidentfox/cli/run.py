@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from incidentfox.cli.answer import print_run
+from incidentfox.cli.exported import write_recording
 from incidentfox.cli.output import Json, age, print_items
-from incidentfox.cli.session import Session, call
+from incidentfox.cli.replayed import print_replay
+from incidentfox.cli.session import Session, call, fail
 from incidentfox.cli.timeline import describe
 from incidentfox.contracts.page import Page
+from incidentfox.contracts.recordings import RecordingContent
+from incidentfox.contracts.replay import Replay
 from incidentfox.contracts.runs import Run
+from incidentfox.kernel.errors import Permanent
 
 app = typer.Typer(help="Investigations: what was found, on what evidence, and where it was posted.")
 
@@ -68,6 +74,46 @@ def watch_run(run_id: RunId, as_json: Json = False) -> None:
                 typer.echo(event.model_dump_json() if as_json else describe(event))
 
     call(follow)
+
+
+@app.command("replay")
+def replay_run(run_id: RunId, as_json: Json = False) -> None:
+    """Replay a finished run from what is on record; exit code 1 when a tool call or the answer is not what it was.
+
+    No telemetry is read, no model is asked, nothing is posted.
+    """
+
+    async def fetch(session: Session) -> Replay:
+        if not session.profile.agent_url:
+            raise Permanent("The agent's address is not known. Set INCIDENTFOX_AGENT_URL.", code="no_profile")
+        return await session.agent.replay(session.org_id, run_id)
+
+    replay = call(fetch)
+    if as_json:
+        print(replay.model_dump_json(indent=2))
+    else:
+        print_replay(replay)
+    if not replay.equal:
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export_run(
+    run_id: RunId,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+) -> None:
+    """Write a run as a recorded incident: its alert and what it read. `investigate` and `evaluate` take the folder."""
+
+    async def fetch(session: Session) -> RecordingContent:
+        return await session.config_service.run_recording(session.org_id, run_id)
+
+    try:
+        written = write_recording(folder, call(fetch))
+    except Permanent as failure:
+        fail(failure)
+    else:
+        typer.echo(f"{folder}: {', '.join(written)}")
+        typer.echo(f"Investigate it again with `incidentfox investigate {folder}`.")
 
 
 def _verdict(run: Run) -> str:

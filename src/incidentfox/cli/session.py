@@ -14,6 +14,7 @@ from incidentfox.kernel.errors import Failure
 
 if TYPE_CHECKING:
     from incidentfox.cli.settings import Profile
+    from incidentfox.clients.agent import AgentClient
     from incidentfox.clients.config_service import ConfigServiceClient
     from incidentfox.clients.orchestrator import OrchestratorClient
 
@@ -27,6 +28,7 @@ class Session:
     profile: Profile
     config_service: ConfigServiceClient
     orchestrator: OrchestratorClient
+    agent: AgentClient
 
     @property
     def org_id(self) -> str:
@@ -55,6 +57,7 @@ def fail(failure: Failure) -> None:
 async def open_session(profile: Profile) -> AsyncIterator[Session]:
     """The clients for this profile, closed at the end."""
     # Imported here so that `--help` does not pay for an HTTP stack that it never uses.
+    from incidentfox.clients.agent import AgentClient
     from incidentfox.clients.config_service import ConfigServiceClient
     from incidentfox.clients.orchestrator import OrchestratorClient
     from incidentfox.clients.transport import TokenCredential
@@ -64,12 +67,14 @@ async def open_session(profile: Profile) -> AsyncIterator[Session]:
         profile,
         ConfigServiceClient(profile.config_service_url, credential),
         OrchestratorClient(profile.orchestrator_url, credential),
+        AgentClient(profile.agent_url, credential),
     )
     try:
         yield session
     finally:
         await session.config_service.close()
         await session.orchestrator.close()
+        await session.agent.close()
 
 
 async def _with_session(command: Callable[[Session], Awaitable[Result]]) -> Result:

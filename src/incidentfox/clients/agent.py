@@ -1,4 +1,7 @@
-"""The client of the Agent: starts runs. The base URL is the shared deployment's or a team's dedicated one."""
+"""The client of the Agent: starts runs and replays them.
+
+The base URL is the shared deployment's or a team's dedicated one.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from incidentfox.clients.transport import Call, Credential, Transport
+from incidentfox.clients.transport import Call, Credential, Transport, segment
 from incidentfox.contracts.events import RunEvent
 from incidentfox.contracts.permissions import Permission
+from incidentfox.contracts.replay import Replay
 from incidentfox.contracts.runs import AcceptedRun, ExecuteRun, Run
 from incidentfox.kernel.tenant import Tenant
 
@@ -16,7 +20,7 @@ AUDIENCE = "agent"
 
 
 class AgentClient:
-    """`POST /api/v1/run` in its three forms. All of them are idempotent on the run's id."""
+    """`POST /api/v1/run` in its three forms, all idempotent on the run's id; and replays, which change nothing."""
 
     def __init__(self, base_url: str, credential: Credential | None) -> None:
         self._transport = Transport(AUDIENCE, base_url, credential)
@@ -43,6 +47,12 @@ class AgentClient:
         call = self._call(request, {"Last-Event-ID": str(after)})
         async with self._transport.stream(call) as events:
             yield (RunEvent.model_validate_json(data) async for _, _, data in events)
+
+    async def replay(self, org_id: str, run_id: str) -> Replay:
+        """Replays a finished run from what is on record."""
+        path = f"/api/v1/orgs/{segment(org_id)}/runs/{segment(run_id)}/replay"
+        call = Call("POST", path, Permission.RUNS_READ, Tenant(org_id), waits=True)
+        return await self._transport.model(call, Replay)
 
     @staticmethod
     def _call(request: ExecuteRun, headers: dict[str, str]) -> Call:

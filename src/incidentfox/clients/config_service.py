@@ -14,6 +14,7 @@ from typing import Any
 from incidentfox.clients.transport import Call, Credential, ServiceCredential, TokenCredential, Transport, segment
 from incidentfox.contracts.audit import AppendAuditEvent, AuditChain, AuditEvent, AuditFilters, ExportFormat
 from incidentfox.contracts.budgets import Reservation, ReserveBudget, SettleBudget, TeamBudget
+from incidentfox.contracts.captures import Capture, CaptureContent, KeepCapture
 from incidentfox.contracts.configuration import (
     ConfigurationVersion,
     EffectiveConfiguration,
@@ -239,6 +240,11 @@ class ConfigServiceClient:
         call = self._org_call("GET", org_id, f"/runs/{segment(run_id)}/effects", Permission.RUNS_READ)
         return await self._transport.model(call, Page[RunEffect])
 
+    async def run_recording(self, org_id: str, run_id: str) -> RecordingContent:
+        """The run as a recording: its alert and what it read."""
+        call = self._org_call("GET", org_id, f"/runs/{segment(run_id)}/recording", Permission.RUNS_READ)
+        return await self._transport.model(call, RecordingContent)
+
     @asynccontextmanager
     async def stream_run_events(
         self, org_id: str, run_id: str, *, after: int = 0
@@ -310,6 +316,21 @@ class ConfigServiceClient:
         """The effective configuration of `tenant.team_node_id`, for the orchestrator and the agent."""
         path = f"/api/v1/internal/teams/{segment(tenant.team_node_id or '')}/effective"
         return await self._transport.model(Call("GET", path, Permission.CONFIG_READ, tenant), EffectiveConfiguration)
+
+    async def team_effective_of_run(self, tenant: Tenant, document_hash: str) -> EffectiveConfiguration:
+        """The effective configuration that a run of `tenant.team_node_id` was built from."""
+        path = f"/api/v1/internal/teams/{segment(tenant.team_node_id or '')}/effective/{segment(document_hash)}"
+        return await self._transport.model(Call("GET", path, Permission.CONFIG_READ, tenant), EffectiveConfiguration)
+
+    async def keep_capture(self, tenant: Tenant, run_id: str, capture: KeepCapture) -> Capture:
+        """Keeps what a run read; the same content twice is one capture."""
+        call = self._run_call("POST", tenant, run_id, "/captures", Permission.RUNS_WRITE, capture)
+        return await self._transport.model(call, Capture)
+
+    async def capture(self, tenant: Tenant, run_id: str, capture_id: str) -> CaptureContent:
+        """The files of a capture."""
+        call = self._run_call("GET", tenant, run_id, f"/captures/{segment(capture_id)}", Permission.RUNS_READ)
+        return await self._transport.model(call, CaptureContent)
 
     async def resolve_secrets(self, tenant: Tenant, request: ResolveSecrets) -> ResolvedSecrets:
         """The plain secrets that one run needs; on record."""

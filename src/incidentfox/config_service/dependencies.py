@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -44,6 +45,7 @@ class Parts:
     pepper: bytes
     signals: RunSignals
     tokens: TableAuthenticator
+    capture_retention: timedelta
 
 
 def parts_of(request: Request) -> Parts:

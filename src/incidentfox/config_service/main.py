@@ -14,6 +14,7 @@ from incidentfox.config_service.audit.api import router as audit
 from incidentfox.config_service.audit.denials import install_denial_audit
 from incidentfox.config_service.audit.sealer import Sealer
 from incidentfox.config_service.budgets.api import router as budgets
+from incidentfox.config_service.captures.api import router as captures
 from incidentfox.config_service.configuration.api import router as configuration
 from incidentfox.config_service.dependencies import Parts
 from incidentfox.config_service.effects.api import router as effects
@@ -28,6 +29,7 @@ from incidentfox.config_service.timeline.signals import RunSignals
 from incidentfox.config_service.tokens.api import router as tokens
 from incidentfox.config_service.tokens.authenticator import TableAuthenticator
 from incidentfox.config_service.tree.api import router as tree
+from incidentfox.contracts.captures import MAX_CAPTURE_BYTES
 from incidentfox.contracts.recordings import MAX_RECORDING_BYTES
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.logging import configure_logging
@@ -37,7 +39,7 @@ from incidentfox.kernel.web.app import create_app as create_web_app
 from incidentfox.kernel.web.auth import Authenticator
 from incidentfox.kernel.web.server import run_app
 
-ROUTERS = (sign_in, tree, configuration, secrets, routing, tokens, audit, runs, timeline, effects, recordings)
+ROUTERS = (sign_in, tree, configuration, secrets, routing, tokens, audit, runs, timeline, effects, recordings, captures)
 
 
 def create_app(settings: ConfigServiceSettings) -> FastAPI:
@@ -46,7 +48,7 @@ def create_app(settings: ConfigServiceSettings) -> FastAPI:
     database = Database(url, settings.database_pool_size)
     pepper = settings.token_pepper()
     tokens_in_tables = TableAuthenticator(database, pepper)
-    parts = Parts(database, settings.keyring(), pepper, RunSignals(url), tokens_in_tables)
+    parts = Parts(database, settings.keyring(), pepper, RunSignals(url), tokens_in_tables, settings.capture_retention())
     sealer = Sealer(database)
 
     @asynccontextmanager
@@ -68,7 +70,7 @@ def create_app(settings: ConfigServiceSettings) -> FastAPI:
             authenticator=Authenticator(SERVICE, settings.trusted_keys(), tokens_in_tables),
             lifespan=lifespan,
             ready=database.ping,
-            body_limits={"/recordings": MAX_RECORDING_BYTES},
+            body_limits={"/recordings": MAX_RECORDING_BYTES, "/captures": MAX_CAPTURE_BYTES},
         )
     )
     app.state.parts = parts

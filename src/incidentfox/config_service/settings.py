@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
@@ -22,6 +23,14 @@ class ConfigServiceSettings(ServiceSettings, DatabaseSettings, MasterKeySettings
     token_pepper_file: Path = Field(
         description="The pepper of stored token hashes: base64 of at least 16 random bytes (mode 0600)."
     )
+
+    capture_retention_days: int = Field(
+        default=90, ge=1, le=3650, description="Days for which what a run read is kept, so that it can be replayed."
+    )
+
+    def capture_retention(self) -> timedelta:
+        """How long captures are kept."""
+        return timedelta(days=self.capture_retention_days)
 
     def token_pepper(self) -> bytes:
         """The pepper that the database does not hold."""

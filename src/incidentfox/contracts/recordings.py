@@ -19,6 +19,7 @@ RecordingFile = Literal[
     "traces.json",
     "patterns.json",
     "status_feed.json",
+    "database_sessions.json",
     "context/commits.json",
     "context/deploys.json",
     "context/flags.json",

@@ -20,6 +20,7 @@ from incidentfox.analysis.signals import (
     Span,
     StatusNotice,
 )
+from incidentfox.contracts.captures import TelemetryRead
 from incidentfox.kernel.errors import NotFound
 
 
@@ -51,9 +52,11 @@ class NoSuchSignal(NotFound):
         super().__init__(f"This team has no source of {signal}: set it under integrations.telemetry.")
 
 
-class Telemetry(Protocol):
-    """One team's signals during one run. Every method raises NoSuchSignal where there is no source, Temporary
-    failures where it is away, TooLarge where it sends more than the documented limit.
+class Backend(Protocol):
+    """Where one team's signals are read during one run.
+
+    Every method raises NoSuchSignal where there is no source, Temporary failures where it is away, TooLarge where it
+    sends more than the documented limit.
     """
 
     async def available(self) -> frozenset[Signal]:
@@ -93,6 +96,17 @@ class Telemetry(Protocol):
         ...
 
 
+class Telemetry(Backend, Protocol):
+    """A backend whose reads are on record: what a run works with, so that it can be replayed."""
+
+    async def keep(self) -> tuple[TelemetryRead, ...]:
+        """Puts what was read since the last call on record, for the replay of the run; what was read, in order.
+
+        Empty where it is on record already. Raises Temporary failures: nothing is lost, call it again.
+        """
+        ...
+
+
 class NoTelemetry:
     """The telemetry of a team that has configured none: every question is answered with NoSuchSignal."""
 
@@ -127,6 +141,10 @@ class NoTelemetry:
     async def notices(self) -> Sequence[StatusNotice]:
         """See metrics."""
         raise NoSuchSignal(Signal.NOTICES)
+
+    async def keep(self) -> tuple[TelemetryRead, ...]:
+        """Nothing was read."""
+        return ()
 
     async def close(self) -> None:
         """Nothing was opened."""

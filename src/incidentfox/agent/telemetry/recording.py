@@ -10,6 +10,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from incidentfox.agent.telemetry.protocol import NoSuchSignal, Signal
 from incidentfox.agent.telemetry.records import (
@@ -21,6 +22,7 @@ from incidentfox.agent.telemetry.records import (
     read_logs,
     read_notices,
     read_patterns,
+    read_sessions,
     read_spans,
 )
 from incidentfox.analysis.signals import (
@@ -32,6 +34,7 @@ from incidentfox.analysis.signals import (
     Span,
     StatusNotice,
 )
+from incidentfox.contracts.captures import TelemetryRead
 
 Files = Mapping[str, str]
 
@@ -42,6 +45,7 @@ _FILES_OF = {
     Signal.TRACES: ("traces.json",),
     Signal.CHANGES: _CHANGE_FILES,
     Signal.NOTICES: ("status_feed.json",),
+    Signal.DATABASE: ("database_sessions.json",),
 }
 
 
@@ -84,13 +88,18 @@ class RecordingTelemetry:
         return read_changes(commits, deploys, flags, await self._notices())
 
     async def database(self) -> Sequence[DatabaseSession]:
-        """Sessions are not recorded."""
-        raise NoSuchSignal(Signal.DATABASE)
+        """From `database_sessions.json`: the sessions as they were when somebody looked."""
+        text = await self._text(Signal.DATABASE, "database_sessions.json")
+        return read_sessions(json_document(text, "database_sessions.json") or [], "database_sessions.json")
 
     async def notices(self) -> Sequence[StatusNotice]:
         """From `status_feed.json`."""
         await self._require(Signal.NOTICES)
         return await self._notices()
+
+    async def keep(self) -> tuple[TelemetryRead, ...]:
+        """The recording is on record already."""
+        return ()
 
     async def close(self) -> None:
         """Nothing was opened."""
@@ -114,6 +123,15 @@ class RecordingTelemetry:
     async def _text(self, signal: Signal, name: str) -> str:
         await self._require(signal)
         return await self._optional(name)
+
+
+def recording_of(files: Mapping[Any, str]) -> RecordingTelemetry:
+    """The telemetry of files that are at hand."""
+
+    async def load() -> Files:
+        return {str(name): text for name, text in files.items()}
+
+    return RecordingTelemetry(load)
 
 
 def read_metrics(text: str) -> list[Series]:

@@ -15,6 +15,7 @@ from typing import Any
 from incidentfox.analysis.signals import (
     Changes,
     Commit,
+    DatabaseSession,
     Deploy,
     FlagChange,
     LogPattern,
@@ -183,6 +184,26 @@ def read_notices(document: Any, source: str) -> list[StatusNotice]:
                     )
                 )
     return sorted(notices, key=lambda notice: notice.time)
+
+
+def read_sessions(rows: Iterable[Fields], source: str) -> list[DatabaseSession]:
+    """A database's sessions, in the order they came."""
+    with _reading(source) as at:
+        sessions = []
+        for at.row, row in enumerate(rows, 1):
+            sessions.append(
+                DatabaseSession(
+                    pid=int(row["pid"]),
+                    application=str(row.get("application") or ""),
+                    state=str(row.get("state") or ""),
+                    wait_event=row.get("wait_event") or None,
+                    transaction_age_s=float(row.get("transaction_age_s") or 0.0),
+                    query_age_s=float(row.get("query_age_s") or 0.0),
+                    query=str(row.get("query") or ""),
+                    blocked_by=tuple(int(pid) for pid in row.get("blocked_by") or ()),
+                )
+            )
+    return sessions
 
 
 class _reading:

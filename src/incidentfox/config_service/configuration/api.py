@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Response
+from fastapi import APIRouter, Body, Header, Path, Response
 
 from incidentfox.config_service.configuration import service
 from incidentfox.config_service.dependencies import NodePath, org_session, service_session
@@ -22,6 +22,8 @@ IfMatch = Annotated[
     Header(alias="If-Match", description="The version(s) that the writer has seen, as the ETag gave it."),
 ]
 Document = Annotated[JsonObject, Body(description="A partial configuration document.")]
+
+HashPath = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$", description="The hash that the run keeps.")]
 
 _TAGS = re.compile(r'^\s*"(\d{1,9})"\s*(,\s*"(\d{1,9})"\s*)*$')
 
@@ -76,6 +78,14 @@ async def read_team_effective(
     found = await service.effective_for_run(session, node_id)
     response.headers["ETag"] = f'"{found.hash}"'
     return found
+
+
+@router.get("/internal/teams/{node_id}/effective/{document_hash}")
+async def read_kept_effective(
+    session: Annotated[Session, service_session(Permission.CONFIG_READ)], node_id: NodePath, document_hash: HashPath
+) -> EffectiveConfiguration:
+    """The configuration that a run was built from, as it was then: what its replay is built from."""
+    return await service.effective_of_run(session, node_id, document_hash)
 
 
 def _tagged(response: Response, version: ConfigurationVersion) -> ConfigurationVersion:

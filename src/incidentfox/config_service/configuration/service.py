@@ -15,6 +15,7 @@ from incidentfox.contracts.configuration import (
     ConfigurationVersion,
     EffectiveConfiguration,
     JsonObject,
+    TeamConfiguration,
 )
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.tree import Node, NodeKind
@@ -75,6 +76,21 @@ async def effective_for_run(session: Session, team_node_id: str) -> EffectiveCon
     document = canonical_json(rules.effective_json(found.document)).decode()
     await store.keep_effective(session, team_node_id, found.hash, document)
     return found
+
+
+async def effective_of_run(session: Session, team_node_id: str, document_hash: str) -> EffectiveConfiguration:
+    """The effective configuration that a run was built from, by its hash; NotFound where none was kept under it."""
+    document = await store.kept_effective(session, team_node_id, document_hash)
+    if document is None:
+        raise NotFound(
+            f"No configuration {document_hash} of {team_node_id!r} is kept here.", code="configuration_not_found"
+        )
+    return EffectiveConfiguration(
+        org_id=session.org_id,
+        team_node_id=team_node_id,
+        hash=document_hash,
+        document=TeamConfiguration.model_validate_json(document),
+    )
 
 
 async def _write(

@@ -83,6 +83,16 @@ async def keep_effective(session: Session, node_id: str, document_hash: str, doc
     await session.connection.execute(insert(table).values(values).on_conflict_do_nothing())
 
 
+async def kept_effective(session: Session, node_id: str, document_hash: str) -> str | None:
+    """The canonical JSON of an effective document that was kept."""
+    table = effective_documents.c
+    statement = select(table.document).where(
+        table.org_id == session.org_id, table.node_id == node_id, table.hash == document_hash
+    )
+    found: str | None = (await session.connection.execute(statement)).scalar_one_or_none()
+    return found
+
+
 async def _levels(
     session: Session, joined_on: ColumnElement[Any], where: ColumnElement[bool], order: ColumnElement[Any]
 ) -> list[Level]:

@@ -18,7 +18,7 @@ from incidentfox.kernel.errors import IntegrityFailure, NotFound
 async def upload(session: Session, request: UploadRecording) -> Recording:
     """Stores a recording under the hash of its canonical JSON; the same content twice is one recording."""
     # Megabytes of JSON: hashing and compressing leave the event loop to the other requests.
-    recording_id, size_bytes, content = await asyncio.to_thread(_pack, request)
+    recording_id, size_bytes, content = await asyncio.to_thread(pack, request)
     created = await store.insert_recording(session, recording_id, content, size_bytes)
     if created is not None:
         await record(
@@ -35,16 +35,18 @@ async def read(session: Session, recording_id: str) -> RecordingContent:
     content = await store.content(session, recording_id)
     if content is None:
         raise NotFound(f"There is no recording {recording_id} here for you.", code="recording_not_found")
-    files = await asyncio.to_thread(_unpack, recording_id, content)
+    files = await asyncio.to_thread(unpack, recording_id, content)
     return RecordingContent(recording_id=recording_id, files=files.files)
 
 
-def _pack(request: UploadRecording) -> tuple[str, int, bytes]:
+def pack(request: UploadRecording) -> tuple[str, int, bytes]:
+    """(id, length of the canonical JSON, its gzip). Slow for megabytes: call it in a thread."""
     document = canonical_json(request.model_dump(mode="json"))
     return _id(document), len(document), gzip.compress(document, compresslevel=6, mtime=0)
 
 
-def _unpack(recording_id: str, content: bytes) -> UploadRecording:
+def unpack(recording_id: str, content: bytes) -> UploadRecording:
+    """The files; IntegrityFailure when the content is not the one that its id names."""
     try:
         document = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
