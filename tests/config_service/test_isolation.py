@@ -58,6 +58,8 @@ BODIES: dict[str, Any] = {
         "target": "C1",
     },
     "POST /api/v1/internal/runs/{run_id}/effects/{effect_key:path}/settle": {"status": "failed", "error": "evil"},
+    "POST /api/v1/internal/runs/{run_id}/budget/reserve": {"call": "c1", "attempt": "a", "tokens": 1, "usd": None},
+    "POST /api/v1/internal/runs/{run_id}/budget/settle": {"call": "c1", "tokens": 1, "usd": None},
     "POST /api/v1/internal/teams/{node_id}/secrets/resolve": {"run_id": "{run_id}", "names": ["stripe"]},
     "POST /api/v1/sign-in-codes": None,
     "POST /api/v1/sign-in-codes/exchange": {"code": "ifc_unknown"},

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+from incidentfox.clients.configuration import ConfigurationCalls
 from incidentfox.clients.transport import Call, Credential, ServiceCredential, TokenCredential, Transport, segment
 from incidentfox.contracts.audit import AppendAuditEvent, AuditChain, AuditEvent, AuditFilters, ExportFormat
 from incidentfox.contracts.budgets import Reservation, ReserveBudget, SettleBudget, TeamBudget
 from incidentfox.contracts.captures import Capture, CaptureContent, KeepCapture
 from incidentfox.contracts.configuration import (
-    ConfigurationVersion,
     EffectiveConfiguration,
     PutSecret,
     ResolvedSecrets,
@@ -44,7 +44,7 @@ from incidentfox.kernel.tenant import Tenant
 AUDIENCE = "config-service"
 
 
-class ConfigServiceClient:
+class ConfigServiceClient(ConfigurationCalls):
     """Every call of the Config Service. `credential` None: only the public calls."""
 
     def __init__(self, base_url: str, credential: Credential | None, *, attempts: int = 3) -> None:
@@ -84,7 +84,7 @@ class ConfigServiceClient:
         """Revokes the token of this credential."""
         await self._transport.json(Call("DELETE", "/api/v1/me/token", Permission.SELF))
 
-    # -- tree and configuration ------------------------------------------------------------------------------------
+    # -- tree and secrets -------------------------------------------------------------------------------------------
 
     async def create_organisation(self, request: CreateOrganisation) -> Node:
         """Creates an organisation; Conflict when the id is taken."""
@@ -107,31 +107,10 @@ class ConfigServiceClient:
         call = self._org_call("GET", org_id, f"/nodes/{segment(node_id)}", Permission.NODES_READ)
         return await self._transport.model(call, Node)
 
-    async def configuration(self, org_id: str, node_id: str) -> ConfigurationVersion:
-        """The node's own document, current version."""
-        path = f"/nodes/{segment(node_id)}/configuration"
-        return await self._transport.model(
-            self._org_call("GET", org_id, path, Permission.CONFIG_READ), ConfigurationVersion
-        )
-
-    async def put_configuration(
-        self, org_id: str, node_id: str, document: dict[str, Any], *, if_match: int | None = None
-    ) -> ConfigurationVersion:
-        """Replaces the node's own document. `if_match` is the version that the writer has seen."""
-        return await self._write_configuration("PUT", org_id, node_id, document, if_match)
-
-    async def patch_configuration(
-        self, org_id: str, node_id: str, patch: dict[str, Any], *, if_match: int | None = None
-    ) -> ConfigurationVersion:
-        """Merges a patch (RFC 7396) into the node's own document."""
-        return await self._write_configuration("PATCH", org_id, node_id, patch, if_match)
-
-    async def effective(self, org_id: str, team_node_id: str) -> EffectiveConfiguration:
-        """The team's effective configuration."""
-        path = f"/nodes/{segment(team_node_id)}/effective"
-        return await self._transport.model(
-            self._org_call("GET", org_id, path, Permission.CONFIG_READ), EffectiveConfiguration
-        )
+    async def team_budget(self, org_id: str, team_node_id: str) -> TeamBudget:
+        """What a team may spend on models and has spent today (UTC)."""
+        call = self._org_call("GET", org_id, f"/teams/{segment(team_node_id)}/budget", Permission.CONFIG_READ)
+        return await self._transport.model(call, TeamBudget)
 
     async def put_secret(self, org_id: str, node_id: str, name: str, value: str) -> SecretSummary:
         """Writes a secret of a node; teams below may refer to it."""
@@ -332,6 +311,16 @@ class ConfigServiceClient:
         call = self._run_call("GET", tenant, run_id, f"/captures/{segment(capture_id)}", Permission.RUNS_READ)
         return await self._transport.model(call, CaptureContent)
 
+    async def reserve_budget(self, tenant: Tenant, run_id: str, request: ReserveBudget) -> Reservation:
+        """Reserves the most that one model call may cost, unless that would break a limit."""
+        call = self._run_call("POST", tenant, run_id, "/budget/reserve", Permission.BUDGETS_SPEND, request)
+        return await self._transport.model(call, Reservation)
+
+    async def settle_budget(self, tenant: Tenant, run_id: str, settled: SettleBudget) -> None:
+        """Replaces what is reserved for a call by what it cost; the same again changes nothing."""
+        call = self._run_call("POST", tenant, run_id, "/budget/settle", Permission.BUDGETS_SPEND, settled)
+        await self._transport.json(call)
+
     async def resolve_secrets(self, tenant: Tenant, request: ResolveSecrets) -> ResolvedSecrets:
         """The plain secrets that one run needs; on record."""
         path = f"/api/v1/internal/teams/{segment(tenant.team_node_id or '')}/secrets/resolve"
@@ -345,21 +334,6 @@ class ConfigServiceClient:
         return await self._transport.model(Call("GET", path, Permission.RUNS_READ, tenant), RecordingContent)
 
     # ---------------------------------------------------------------------------------------------------------------
-
-    async def _write_configuration(
-        self, method: str, org_id: str, node_id: str, document: dict[str, Any], if_match: int | None
-    ) -> ConfigurationVersion:
-        headers = {"If-Match": f'"{if_match}"'} if if_match is not None else None
-        call = self._org_call(
-            method,
-            org_id,
-            f"/nodes/{segment(node_id)}/configuration",
-            Permission.CONFIG_WRITE,
-            document,
-            headers=headers,
-            repeatable=False,
-        )
-        return await self._transport.model(call, ConfigurationVersion)
 
     @staticmethod
     def _org_call(method: str, org_id: str, path: str, permission: Permission, body: Any = None, **rest: Any) -> Call:

@@ -39,7 +39,21 @@ from incidentfox.kernel.web.app import create_app as create_web_app
 from incidentfox.kernel.web.auth import Authenticator
 from incidentfox.kernel.web.server import run_app
 
-ROUTERS = (sign_in, tree, configuration, secrets, routing, tokens, audit, runs, timeline, effects, recordings, captures)
+ROUTERS = (
+    sign_in,
+    tree,
+    configuration,
+    secrets,
+    budgets,
+    routing,
+    tokens,
+    audit,
+    runs,
+    timeline,
+    effects,
+    recordings,
+    captures,
+)
 
 
 def create_app(settings: ConfigServiceSettings) -> FastAPI:

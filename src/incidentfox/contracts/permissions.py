@@ -27,6 +27,7 @@ class Permission(StrEnum):
     RUNS_READ = "runs:read"
     RUNS_WRITE = "runs:write"
     RUNS_EXECUTE = "runs:execute"
+    BUDGETS_SPEND = "budgets:spend"
     RECORDINGS_WRITE = "recordings:write"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
@@ -78,11 +79,12 @@ SERVICE_PERMISSIONS: dict[str, frozenset[Permission]] = {
             Permission.SECRETS_RESOLVE,
             Permission.RUNS_READ,
             Permission.RUNS_WRITE,
+            Permission.BUDGETS_SPEND,
             Permission.AUDIT_WRITE,
             Permission.TOKENS_INTROSPECT,
         }
     ),
     "console": frozenset({Permission.TOKENS_INTROSPECT}),
-    "platform": frozenset(Permission) - {Permission.PUBLIC, Permission.SECRETS_RESOLVE},
+    "platform": frozenset(Permission) - {Permission.PUBLIC, Permission.SECRETS_RESOLVE, Permission.BUDGETS_SPEND},
 }
 """The most that each service identity may ask for, by the issuer of its token. `platform` is the operator's own key."""
