@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 
@@ -42,10 +42,9 @@ def call(command: Callable[[Session], Awaitable[Result]]) -> Result:
         return asyncio.run(_with_session(command))
     except Failure as failure:
         fail(failure)
-    raise AssertionError("unreachable: fail() exits")
 
 
-def fail(failure: Failure) -> None:
+def fail(failure: Failure) -> NoReturn:
     """Prints the failure and leaves."""
     typer.secho(f"error: {failure.detail} [{failure.code}]", fg=typer.colors.RED, err=True)
     for error in failure.errors:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands to the CLI's tree; called by the entry point."""
     app.command("serve")(serve)
     app.command("migrate")(migrate)
+    app.command("prune-audit")(prune_audit)
     app.command("up")(up)
     app.command("down")(down)
     app.command("demo")(demo)
@@ -67,17 +69,30 @@ def serve(service: Annotated[str, typer.Argument(help=f"One of: {', '.join(SERVI
 
 def migrate() -> None:
     """Bring the shared Postgres to the newest schema, as its owner (INCIDENTFOX_OWNER_DATABASE_URL)."""
-    from pydantic import ValidationError
+    from incidentfox import migrations
+
+    migrations.migrate(_owner_database_url())
+    typer.echo(f"The database is at revision {migrations.head_revision()}.")
+
+
+def prune_audit(
+    before: Annotated[datetime, typer.Option(help="Drop what is older than this, UTC: 2026-01-01.")],
+    org: Annotated[str, typer.Option(help="The organisation.")],
+) -> None:
+    """Drop the oldest audit events, as the tables' owner (INCIDENTFOX_OWNER_DATABASE_URL). The rest still verifies."""
+    import asyncio
+    from datetime import UTC
 
     from incidentfox import migrations
-    from incidentfox.local.settings import MigrationSettings
+    from incidentfox.cli.session import fail
+    from incidentfox.kernel.errors import Failure
 
+    moment = before if before.tzinfo else before.replace(tzinfo=UTC)
     try:
-        settings = MigrationSettings()
-    except ValidationError:
-        raise typer.BadParameter("Set INCIDENTFOX_OWNER_DATABASE_URL to the owner's postgresql:// URL.") from None
-    migrations.migrate(settings.owner_database_url.get_secret_value())
-    typer.echo(f"The database is at revision {migrations.head_revision()}.")
+        pruned = asyncio.run(migrations.prune_audit(_owner_database_url(), org, moment))
+    except Failure as failure:
+        fail(failure)
+    typer.echo(f"dropped {pruned.events} events; the chain begins after {pruned.start.seq}:{pruned.start.hash}")
 
 
 def up() -> None:
@@ -119,6 +134,17 @@ def doctor(
     from incidentfox.local.doctor import run_doctor
 
     _run(lambda: run_doctor(as_json=as_json))
+
+
+def _owner_database_url() -> str:
+    from pydantic import ValidationError
+
+    from incidentfox.local.settings import MigrationSettings
+
+    try:
+        return MigrationSettings().owner_database_url.get_secret_value()
+    except ValidationError:
+        raise typer.BadParameter("Set INCIDENTFOX_OWNER_DATABASE_URL to the owner's postgresql:// URL.") from None
 
 
 def _run(command: Callable[[], Coroutine[Any, Any, int]]) -> None:

@@ -19,7 +19,7 @@ class LocalSettings(CliSettings):
 
 
 class MigrationSettings(BaseSettings):
-    """Settings of `incidentfox migrate`."""
+    """Settings of `incidentfox migrate` and `incidentfox prune-audit`."""
 
     model_config = SettingsConfigDict(env_prefix="INCIDENTFOX_", extra="ignore", frozen=True)
 
