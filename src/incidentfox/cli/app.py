@@ -37,3 +37,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
+
+
+@app.callback()
+def _root() -> None:
+    """Makes the tree a group by itself, whether or not anything is added to it."""
