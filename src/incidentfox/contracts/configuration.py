@@ -179,6 +179,7 @@ class ConfigurationVersion(WireModel):
     hash: str
     created_at: datetime | None
     created_by: str | None
+    change_request_id: str | None = Field(default=None, description="The change request that brought it, if one did.")
 
 
 class EffectiveConfiguration(WireModel):

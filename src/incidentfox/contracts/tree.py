@@ -42,3 +42,4 @@ class Node(WireModel):
     name: str
     version: int
     created_at: datetime
+    archived_at: datetime | None = None

@@ -2,79 +2,173 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Path, Response
+from fastapi import APIRouter, Body, Path, Query, Response
+from pydantic import AwareDatetime
 
 from incidentfox.config_service.configuration import service
+from incidentfox.config_service.configuration.schema import document_schema
+from incidentfox.config_service.configuration.writing import DocumentChange, preview, write
 from incidentfox.config_service.dependencies import NodePath, org_session, service_session
+from incidentfox.config_service.preconditions import DryRun, IfMatch, versions_of
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.configuration import ConfigurationVersion, EffectiveConfiguration, JsonObject
+from incidentfox.contracts.explanation import (
+    EffectiveDocument,
+    ExplainedConfiguration,
+    Rollback,
+    VersionDiff,
+    VersionSummary,
+    WritePreview,
+)
+from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
-from incidentfox.kernel.errors import Invalid
+from incidentfox.kernel.web.auth import Caller
+from incidentfox.kernel.web.pagination import Cursor, Limit
 
 router = APIRouter(prefix="/api/v1", tags=["configuration"], route_class=StrictRoute)
 
-IfMatch = Annotated[
-    str | None,
-    Header(alias="If-Match", description="The version(s) that the writer has seen, as the ETag gave it."),
-]
+_NODE = "/orgs/{org_id}/nodes/{node_id}"
+_MOST = 2_147_483_647
+
 Document = Annotated[JsonObject, Body(description="A partial configuration document.")]
-
 HashPath = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$", description="The hash that the run keeps.")]
+VersionPath = Annotated[int, Path(ge=0, le=_MOST, description="The version; 0 is the empty document.")]
+At = Annotated[AwareDatetime | None, Query(description="As of this moment (RFC 3339, with its offset).")]
+Reading = Annotated[Session, org_session(Permission.CONFIG_READ)]
+Writing = Annotated[Session, org_session(Permission.CONFIG_WRITE)]
 
-_TAGS = re.compile(r'^\s*"(\d{1,9})"\s*(,\s*"(\d{1,9})"\s*)*$')
+
+@router.get("/configuration/schema")
+async def read_schema(_: Caller) -> JsonObject:
+    """JSON Schema (2020-12) of a node's own document. References and policies are judged on the effective result."""
+    return document_schema()
 
 
-@router.get("/orgs/{org_id}/nodes/{node_id}/configuration")
+@router.get(f"{_NODE}/configuration")
 async def read_configuration(
-    response: Response, session: Annotated[Session, org_session(Permission.CONFIG_READ)], node_id: NodePath
+    response: Response,
+    session: Reading,
+    node_id: NodePath,
+    version: Annotated[
+        int | None, Query(ge=0, le=_MOST, description="This version instead of the current one.")
+    ] = None,
+    at: At = None,
 ) -> ConfigurationVersion:
     """The node's own document; its version is the ETag."""
-    return _tagged(response, await service.read(session, node_id))
+    return _tagged(response, await service.read(session, node_id, version, at))
 
 
-@router.put("/orgs/{org_id}/nodes/{node_id}/configuration")
+@router.put(f"{_NODE}/configuration")
 async def replace_configuration(
     response: Response,
-    session: Annotated[Session, org_session(Permission.CONFIG_WRITE)],
+    session: Writing,
     node_id: NodePath,
     document: Document,
     if_match: IfMatch = None,
-) -> ConfigurationVersion:
+    dry_run: DryRun = False,
+) -> ConfigurationVersion | WritePreview:
     """Replaces the node's own document."""
-    return _tagged(response, await service.replace(session, node_id, document, _versions(if_match)))
+    return await _written(
+        response, session, DocumentChange(node_id, document, merges=False, if_match=versions_of(if_match)), dry_run
+    )
 
 
-@router.patch("/orgs/{org_id}/nodes/{node_id}/configuration")
+@router.patch(f"{_NODE}/configuration")
 async def patch_configuration(
     response: Response,
-    session: Annotated[Session, org_session(Permission.CONFIG_WRITE)],
+    session: Writing,
     node_id: NodePath,
     patch: Document,
     if_match: IfMatch = None,
+    dry_run: DryRun = False,
+) -> ConfigurationVersion | WritePreview:
+    """Merges a patch (RFC 7396) into the node's own document: here `null` removes the node's own key.
+
+    To remove an *inherited* key, PUT a document that holds the `null`.
+    """
+    return await _written(
+        response, session, DocumentChange(node_id, patch, merges=True, if_match=versions_of(if_match)), dry_run
+    )
+
+
+@router.get(f"{_NODE}/configuration/versions")
+async def list_versions(
+    session: Reading, node_id: NodePath, cursor: Cursor = None, limit: Limit = 50
+) -> Page[VersionSummary]:
+    """The versions of the node's own document, newest first, without the documents."""
+    return await service.list_versions(session, node_id, cursor, limit)
+
+
+@router.get(f"{_NODE}/configuration/versions/{{version}}")
+async def read_version(
+    response: Response, session: Reading, node_id: NodePath, version: VersionPath
 ) -> ConfigurationVersion:
-    """Merges a patch (RFC 7396) into the node's own document."""
-    return _tagged(response, await service.patch(session, node_id, patch, _versions(if_match)))
+    """One version of the node's own document. Versions never change."""
+    return _tagged(response, await service.read(session, node_id, version, None))
 
 
-@router.get("/orgs/{org_id}/nodes/{node_id}/effective")
+@router.get(f"{_NODE}/configuration/diff")
+async def diff_versions(
+    session: Reading,
+    node_id: NodePath,
+    from_version: Annotated[int, Query(alias="from", ge=0, le=_MOST, description="The version to start from.")],
+    to_version: Annotated[int, Query(alias="to", ge=0, le=_MOST, description="The version to arrive at.")],
+) -> VersionDiff:
+    """What changed between any two versions of the node's own document."""
+    return await service.diff(session, node_id, from_version, to_version)
+
+
+@router.post(f"{_NODE}/configuration/rollback")
+async def roll_back(
+    response: Response,
+    session: Writing,
+    node_id: NodePath,
+    rollback: Rollback,
+    if_match: IfMatch = None,
+    dry_run: DryRun = False,
+) -> ConfigurationVersion | WritePreview:
+    """Writes the document of an earlier version again, as a new version, judged like any other write."""
+    earlier = await service.read(session, node_id, rollback.version, None)
+    change = DocumentChange(
+        node_id,
+        earlier.document,
+        merges=False,
+        if_match=versions_of(if_match),
+        action="configuration.rolled_back",
+        detail={"restored_version": rollback.version},
+    )
+    return await _written(response, session, change, dry_run)
+
+
+@router.get(f"{_NODE}/effective")
 async def read_effective(
-    response: Response, session: Annotated[Session, org_session(Permission.CONFIG_READ)], node_id: NodePath
-) -> EffectiveConfiguration:
+    response: Response,
+    session: Reading,
+    node_id: NodePath,
+    explain: Annotated[bool, Query(description="Say for each value who set it and what it overrode.")] = False,
+    at: At = None,
+) -> EffectiveConfiguration | ExplainedConfiguration:
     """What the node's configuration comes to; its hash is the ETag."""
-    found = await service.effective(session, node_id)
+    read = service.explained if explain else service.effective
+    found = await read(session, node_id, at)
     response.headers["ETag"] = f'"{found.hash}"'
     return found
+
+
+@router.get(f"{_NODE}/effective/{{document_hash}}")
+async def read_effective_by_hash(session: Reading, node_id: NodePath, document_hash: HashPath) -> EffectiveDocument:
+    """A past effective document by the hash that a run or an earlier answer names."""
+    return await service.kept_document(session, node_id, document_hash)
 
 
 @router.get("/internal/teams/{node_id}/effective")
 async def read_team_effective(
     response: Response, session: Annotated[Session, service_session(Permission.CONFIG_READ)], node_id: NodePath
 ) -> EffectiveConfiguration:
-    """The same for Orchestrator and Agent; the document is kept under its hash."""
+    """The same for Orchestrator and Agent."""
     found = await service.effective_for_run(session, node_id)
     response.headers["ETag"] = f'"{found.hash}"'
     return found
@@ -88,15 +182,14 @@ async def read_kept_effective(
     return await service.effective_of_run(session, node_id, document_hash)
 
 
+async def _written(
+    response: Response, session: Session, change: DocumentChange, dry_run: bool
+) -> ConfigurationVersion | WritePreview:
+    if dry_run:
+        return await preview(session, change)
+    return _tagged(response, await write(session, change))
+
+
 def _tagged(response: Response, version: ConfigurationVersion) -> ConfigurationVersion:
     response.headers["ETag"] = f'"{version.version}"'
     return version
-
-
-def _versions(if_match: str | None) -> frozenset[int] | None:
-    """The versions that an `If-Match` names (RFC 9110, section 13.1.1); None for none and for `*`."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    if not _TAGS.match(if_match):
-        raise Invalid('`If-Match` must be an ETag of this configuration, e.g. "3".', code="invalid_if_match")
-    return frozenset(int(tag) for tag in re.findall(r"\d+", if_match))

@@ -1,64 +1,146 @@
-"""Reads and writes configuration: versions of a node's own document, and what they come to for a team."""
+"""Reads configuration: a node's own document and its versions, what they come to for a team, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from datetime import datetime
 
-from incidentfox.config_service.audit.service import Fact, record
 from incidentfox.config_service.configuration import rules, store
-from incidentfox.config_service.configuration.defaults import PLATFORM_DEFAULTS, PLATFORM_NODE, PLATFORM_VERSION
-from incidentfox.config_service.routing.service import claim_identifiers
+from incidentfox.config_service.configuration.defaults import PLATFORM_NODE, PLATFORM_VERSION
+from incidentfox.config_service.configuration.differences import differences
+from incidentfox.config_service.configuration.explanation import explain
+from incidentfox.config_service.configuration.judgement import stand
+from incidentfox.config_service.configuration.levels import PLATFORM, Level
+from incidentfox.config_service.configuration.refusals import refuse_invalid
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.tree.service import require_node, require_team
-from incidentfox.config_service.tree.store import lock_tree
+from incidentfox.config_service.tree.service import require_live, require_node, require_team
 from incidentfox.contracts.configuration import (
     ConfigurationVersion,
     EffectiveConfiguration,
-    JsonObject,
     TeamConfiguration,
 )
+from incidentfox.contracts.explanation import (
+    EffectiveDocument,
+    ExplainedConfiguration,
+    VersionDiff,
+    VersionSummary,
+)
+from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
-from incidentfox.contracts.tree import Node, NodeKind
-from incidentfox.kernel.crypto import canonical_json, content_hash
-from incidentfox.kernel.errors import NotFound, PreconditionFailed, Unprocessable
+from incidentfox.kernel.clock import utc_now
+from incidentfox.kernel.crypto import canonical_json
+from incidentfox.kernel.errors import Invalid, NotFound, Unprocessable
+from incidentfox.kernel.web.pagination import decode_cursor, page
 
 
-async def read(session: Session, node_id: str) -> ConfigurationVersion:
-    """The node's own document, current version."""
+async def read(session: Session, node_id: str, number: int | None, at: datetime | None) -> ConfigurationVersion:
+    """The node's own document: the current version, the one with this number, or the one of that moment."""
     await require_node(session, node_id)
+    if number is not None and at is not None:
+        message = "Ask for a version or for a moment, not for both."
+        raise Unprocessable(message, errors=[FieldError(pointer="/query/at", message=message)])
+    if number is not None:
+        return await require_configuration_version(session, node_id, number)
+    if at is not None:
+        return await store.version_at(session, node_id, _past(at))
     return await store.current_version(session, node_id)
 
 
-async def replace(
-    session: Session, node_id: str, document: JsonObject, if_match: frozenset[int] | None
-) -> ConfigurationVersion:
-    """Writes a new version of the node's own document; see `_write` for what is judged."""
-    return await _write(session, node_id, document, if_match, patch=False)
+async def require_configuration_version(session: Session, node_id: str, number: int) -> ConfigurationVersion:
+    """One version of the node's own document; NotFound where there is none with this number."""
+    found = await store.version(session, node_id, number)
+    if found is None:
+        raise NotFound(f"The configuration of {node_id!r} has no version {number}.", code="version_not_found")
+    return found
 
 
-async def patch(
-    session: Session, node_id: str, document: JsonObject, if_match: frozenset[int] | None
-) -> ConfigurationVersion:
-    """Merges a patch (RFC 7396) into the node's own document: here `null` removes the node's own key.
+async def list_versions(session: Session, node_id: str, cursor: str | None, limit: int) -> Page[VersionSummary]:
+    """A page of the versions of the node's own document, newest first."""
+    after = decode_cursor(cursor)
+    if after is not None and not (after.isascii() and after.isdigit() and len(after) < 10):
+        raise Invalid("`cursor` must be the `next_cursor` of an earlier page.", code="invalid_cursor")
+    await require_node(session, node_id)
+    before = int(after) if after is not None else None
+    found = await store.versions_before(session, node_id, before, limit + 1)
+    return page(found, limit, lambda version: str(version.version))
 
-    To remove an *inherited* key, PUT a document that holds the `null`.
-    """
-    return await _write(session, node_id, document, if_match, patch=True)
+
+async def diff(session: Session, node_id: str, from_version: int, to_version: int) -> VersionDiff:
+    """What changed between any two versions of the node's own document."""
+    await require_node(session, node_id)
+    older = await require_configuration_version(session, node_id, from_version)
+    newer = await require_configuration_version(session, node_id, to_version)
+    return VersionDiff(
+        org_id=session.org_id,
+        node_id=node_id,
+        from_version=from_version,
+        to_version=to_version,
+        changes=tuple(differences(older.document, newer.document)),
+    )
 
 
-async def effective(session: Session, node_id: str) -> EffectiveConfiguration:
-    """What the node's configuration comes to: platform defaults → organisation → units → team.
+async def effective(session: Session, node_id: str, at: datetime | None = None) -> EffectiveConfiguration:
+    """What the node's configuration comes to: platform defaults → organisation → units → team; now, or at a moment.
 
     Raises NotFound for a node that the caller does not see, and Unprocessable when what is stored does not satisfy
-    the schema of this release.
+    the schema of this release. It is kept under its hash: whatever was once shown can be had again.
     """
-    levels = await store.path_levels(session, node_id)
+    found = _effective_of(session, node_id, await _levels(session, node_id, at))
+    if session.tenant.team_node_id in (None, node_id):
+        document = canonical_json(rules.effective_json(found.document)).decode()
+        await store.keep_effective(session, node_id, found.hash, document)
+    return found
+
+
+async def explained(session: Session, node_id: str, at: datetime | None = None) -> ExplainedConfiguration:
+    """The same, with the origin of each value and the policies that judge it."""
+    levels = await _levels(session, node_id, at)
+    found = _effective_of(session, node_id, levels)
+    values = explain([PLATFORM, *levels], rules.effective_json(found.document), stand(levels).held)
+    return ExplainedConfiguration(**dict(found), values=values)
+
+
+async def effective_for_run(session: Session, team_node_id: str) -> EffectiveConfiguration:
+    """The effective configuration that a team's run is built from; Conflict for a team that is archived."""
+    require_live(await require_team(session, team_node_id))
+    return await effective(session, team_node_id)
+
+
+async def effective_of_run(session: Session, team_node_id: str, document_hash: str) -> EffectiveConfiguration:
+    """The effective configuration that a run was built from, by its hash; NotFound where none was kept under it."""
+    kept = await kept_document(session, team_node_id, document_hash)
+    return EffectiveConfiguration(
+        org_id=session.org_id,
+        team_node_id=team_node_id,
+        hash=document_hash,
+        document=TeamConfiguration.model_validate(kept.document),
+    )
+
+
+async def kept_document(session: Session, node_id: str, document_hash: str) -> EffectiveDocument:
+    """A past effective document by its hash, also of a node that is deleted; NotFound where none was kept under it."""
+    found = await store.effective_document(session, node_id, document_hash)
+    if found is None:
+        raise NotFound(f"No configuration {document_hash} of {node_id!r} is kept here.", code="configuration_not_found")
+    return found
+
+
+async def _levels(session: Session, node_id: str, at: datetime | None) -> list[Level]:
+    if at is None:
+        levels = await store.path_levels(session, node_id)
+    else:
+        await require_node(session, node_id)
+        levels = await store.path_levels_at(session, node_id, _past(at))
     if not levels:
-        raise NotFound(f"There is no node {node_id!r} here for you.", code="node_not_found")
-    document = rules.inherit([PLATFORM_DEFAULTS, *(level.document for level in levels)])
-    configuration, errors = rules.read_effective(document)
+        when = "" if at is None else f" as of {at.isoformat()}"
+        raise NotFound(f"There is no node {node_id!r} here for you{when}.", code="node_not_found")
+    return levels
+
+
+def _effective_of(session: Session, node_id: str, levels: Sequence[Level]) -> EffectiveConfiguration:
+    configuration, errors = rules.read_effective(stand(levels).raw)
     if configuration is None:
-        raise _refused(errors)
+        raise refuse_invalid(errors)
     written = ((level.node_id, level.version) for level in levels if level.version)
     return EffectiveConfiguration(
         org_id=session.org_id,
@@ -69,100 +151,8 @@ async def effective(session: Session, node_id: str) -> EffectiveConfiguration:
     )
 
 
-async def effective_for_run(session: Session, team_node_id: str) -> EffectiveConfiguration:
-    """The effective configuration of a team, kept under its hash: what a run says it was built from stays readable."""
-    await require_team(session, team_node_id)
-    found = await effective(session, team_node_id)
-    document = canonical_json(rules.effective_json(found.document)).decode()
-    await store.keep_effective(session, team_node_id, found.hash, document)
-    return found
-
-
-async def effective_of_run(session: Session, team_node_id: str, document_hash: str) -> EffectiveConfiguration:
-    """The effective configuration that a run was built from, by its hash; NotFound where none was kept under it."""
-    document = await store.kept_effective(session, team_node_id, document_hash)
-    if document is None:
-        raise NotFound(
-            f"No configuration {document_hash} of {team_node_id!r} is kept here.", code="configuration_not_found"
-        )
-    return EffectiveConfiguration(
-        org_id=session.org_id,
-        team_node_id=team_node_id,
-        hash=document_hash,
-        document=TeamConfiguration.model_validate_json(document),
-    )
-
-
-async def _write(
-    session: Session, node_id: str, document: JsonObject, if_match: frozenset[int] | None, *, patch: bool
-) -> ConfigurationVersion:
-    """Writers of one organisation take turns, so that what was judged is what comes to hold.
-
-    Raises PreconditionFailed when `if_match` names another version than the current one, Unprocessable when the
-    result breaks the node or any team below it, Conflict when an identifier belongs to another team. A write that
-    changes nothing makes no version.
-    """
-    await lock_tree(session)
-    node = await require_node(session, node_id)
-    session.require_writable(node_id)
-    before = await store.current_version(session, node_id)
-    if if_match is not None and before.version not in if_match:
-        raise PreconditionFailed(
-            f"The configuration of {node_id!r} is at version {before.version} by now."
-            " Read it and apply your change again.",
-            code="version_conflict",
-        )
-    after = rules.merge_patch(before.document, document) if patch else document
-    after_hash = content_hash(after)
-    if after_hash == before.hash and before.version:
-        return before
-    own_errors = rules.judge_own(node.kind, after)
-    if own_errors:
-        raise _refused(own_errors)
-    version = await store.insert_version(session, node_id, before.version + 1, after, after_hash)
-    await _judge_subtree(session, node)
-    await record(
-        session,
-        Fact(
-            "configuration.updated",
-            node_id,
-            node_id if node.kind is NodeKind.TEAM else None,
-            before_hash=before.hash,
-            after_hash=after_hash,
-            detail={"version": version.version},
-        ),
-    )
-    return version
-
-
-async def _judge_subtree(session: Session, node: Node) -> None:
-    """Judges what the node and every team below it come to now, and claims a team's identifiers."""
-    above = (await store.path_levels(session, node.node_id))[:-1]
-    raw: dict[str | None, JsonObject] = {
-        node.parent_id: rules.inherit([PLATFORM_DEFAULTS, *(level.document for level in above)])
-    }
-    errors: list[FieldError] = []
-    for level in await store.subtree_levels(session, node.node_id):
-        raw[level.node_id] = rules.merge_patch(raw[level.parent_id], level.document)
-        if level.kind is not NodeKind.TEAM and level.node_id != node.node_id:
-            continue
-        configuration, found = rules.read_effective(raw[level.node_id])
-        errors += found if level.node_id == node.node_id else _of_team(level.node_id, found)
-        if len(errors) > rules.MAX_ERRORS:
-            break
-        if configuration is not None and level.node_id == node.node_id and node.kind is NodeKind.TEAM:
-            await claim_identifiers(session, node.node_id, configuration.routing)
-    if errors:
-        raise _refused(errors)
-
-
-def _of_team(team_node_id: str, errors: Iterable[FieldError]) -> list[FieldError]:
-    return [FieldError(pointer=error.pointer, message=f"In team {team_node_id!r}: {error.message}") for error in errors]
-
-
-def _refused(errors: list[FieldError]) -> Unprocessable:
-    shown = errors[: rules.MAX_ERRORS]
-    first = f"{shown[0].pointer}: {shown[0].message}"
-    return Unprocessable(
-        f"The effective configuration would not be valid. {first}", code="invalid_configuration", errors=shown
-    )
+def _past(at: datetime) -> datetime:
+    if at > utc_now():
+        message = "This moment is yet to come; nobody knows the configuration then."
+        raise Unprocessable(message, errors=[FieldError(pointer="/query/at", message=message)])
+    return at

@@ -50,6 +50,13 @@ async def require_node(session: Session, node_id: str) -> Node:
     return node
 
 
+def require_live(node: Node) -> Node:
+    """The node, if it is not archived; Conflict otherwise: what is archived does not run and does not change."""
+    if node.archived_at is not None:
+        raise Conflict(f"{node.node_id!r} is archived. Restore it first.", code="node_archived")
+    return node
+
+
 async def require_team(session: Session, node_id: str) -> Node:
     """The node, if it is a team; NotFound or Unprocessable otherwise."""
     node = await require_node(session, node_id)
