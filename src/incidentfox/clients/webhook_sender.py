@@ -55,7 +55,8 @@ class WebhookSender:
             except Temporary as failure:
                 if attempt == _ATTEMPTS:
                     raise
-                await asyncio.sleep(min(_LONGEST_PAUSE_S, failure.retry_after_s or pause))
+                told = failure.retry_after_s
+                await asyncio.sleep(min(_LONGEST_PAUSE_S, pause if told is None else told))
                 pause *= 2
         raise AssertionError("unreachable: the last attempt returns or raises")
 
