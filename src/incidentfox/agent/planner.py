@@ -16,6 +16,7 @@ from pydantic_ai import Agent, RunContext, ToolOutput
 from pydantic_ai import Tool as FunctionTool
 from pydantic_ai.exceptions import AgentRunError
 
+from incidentfox.agent.budget import Account, Meter
 from incidentfox.agent.fences import FENCE_RULE, fence
 from incidentfox.agent.policy import NO_LIMITS, TurnsExhausted, guard_model, guard_tools
 from incidentfox.agent.provider import Provider, chosen_model
@@ -155,8 +156,9 @@ def _build(planner: Planner, key: str, scope: RunScope, path: tuple[str, ...]) -
     prompt = agent.prompt
     instructions = (prompt.prefix, prompt.system, prompt.suffix, FENCE_RULE, REPORT_RULE)
     provider, chosen = planner.choose_model(document, agent.model)
+    model = provider.build(chosen, partial(planner.secret, scope.run_id))
     return Agent(
-        guard_model(provider.build(chosen, partial(planner.secret, scope.run_id)), scope, level=len(path)),
+        guard_model(model, scope, level=len(path), meter=_meter(planner, provider, chosen, scope)),
         name=key,
         deps_type=RunScope,
         output_type=ToolOutput(Report, name=REPORT_TOOL, description="Write the report that ends the investigation."),
@@ -165,6 +167,25 @@ def _build(planner: Planner, key: str, scope: RunScope, path: tuple[str, ...]) -
         toolsets=[guard_tools(toolset(_tools_on(document, agent)))],
         retries=3,
     )
+
+
+def _meter(planner: Planner, provider: Provider, chosen: ModelConfiguration, scope: RunScope) -> Meter | None:
+    """The account that a model draws on; None for one that costs nothing.
+
+    Raises Unprocessable where budgets could not be kept: a limit on money needs a price, and any limit the ledger.
+    """
+    if provider.price is None:
+        return None
+    price, budgets = provider.price(chosen), planner.document.budgets
+    if price is None and (budgets.run_usd is not None or budgets.day_usd is not None):
+        raise Unprocessable(
+            f"The price of the model {chosen.name!r} is not known, and the team's budget is in US dollars: set `prices`"
+            " of the model, or budgets in tokens.",
+            code="unknown_price",
+        )
+    if planner.client is None:
+        raise Unprocessable("A model that costs something needs the Config Service.", code="config_service_required")
+    return Meter(scope, Account(planner.client, planner.tenant), price, chosen.max_output_tokens)
 
 
 def _delegation(key: str, description: str, agent: Investigator) -> FunctionTool[RunScope]:

@@ -9,8 +9,9 @@ Round a tool, from the inside out:
     record      tool.called and tool.returned on the timeline; the result kept for the evidence check
     fence       what the model gets is marked as data from outside
 
-Round a model: checkpoint (one durable step per request), number (short call ids, unique in the run), limit (so many
-turns; the last one may only report), record (model.responded on the timeline).
+Round a model: budget (reserved before, settled after; see budget.py) round checkpoint (one durable step per request),
+number (short call ids, unique in the run), limit (so many turns; the last one may only report), record
+(model.responded on the timeline).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from pydantic_ai.toolsets import AbstractToolset, ToolsetTool, WrapperToolset
 from pydantic_ai.usage import UsageLimits
 from pydantic_core import to_jsonable_python
 
+from incidentfox.agent.budget import KeepWithinBudget, Meter, ReserveAttempts
 from incidentfox.agent.evidence import ToolResult
 from incidentfox.agent.exchange import recorded_parts, redacted_parts
 from incidentfox.agent.fences import fence
@@ -292,7 +294,13 @@ class RecordRequests(_Guarded):
         return response
 
 
-def guard_model(model: Model, scope: RunScope, level: int) -> Model:
-    """The model with every policy round it. `level` is 0 for the entrance agent, one more for each level below."""
-    numbered = NumberCalls(CheckpointRequests(model, scope), scope)
-    return RecordRequests(LimitTurns(numbered, scope, reserve=level), scope)
+def guard_model(model: Model, scope: RunScope, level: int, meter: Meter | None = None) -> Model:
+    """The model with every policy round it. `level` is 0 for the entrance agent, one more for each level below.
+
+    `meter` is the account that the model draws on; None for one that costs nothing.
+    """
+    if meter is None:
+        checkpointed: Model = CheckpointRequests(model, scope)
+    else:
+        checkpointed = KeepWithinBudget(CheckpointRequests(ReserveAttempts(model, meter), scope), meter)
+    return RecordRequests(LimitTurns(NumberCalls(checkpointed, scope), scope, reserve=level), scope)

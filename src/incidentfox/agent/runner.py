@@ -111,6 +111,8 @@ class Tally:
         elif event.type is RunEventType.TOOL_CALLED:
             self.tools[event.data["tool_call_id"]] = event.data["tool"]
             self._count(tool_calls=1)
+        elif event.type is RunEventType.BUDGET_EXHAUSTED:
+            self._usage = self._usage.model_copy(update={"budget_exhausted": event.data["limit"]})
         elif event.type is RunEventType.MODEL_RESPONDED:
             self._count(requests=1, **event.data["usage"])
 

@@ -16,6 +16,7 @@ from incidentfox.agent.evidence import ToolResult
 from incidentfox.agent.journal import Journal
 from incidentfox.agent.telemetry.protocol import Signal, Telemetry
 from incidentfox.contracts.answer import Usage
+from incidentfox.contracts.budgets import BudgetLimit
 from incidentfox.contracts.configuration import AgentLimits
 from incidentfox.contracts.events import AppendRunEvent, RunEventType
 from incidentfox.contracts.runs import AlertInput
@@ -52,6 +53,8 @@ class RunScope:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
+    reserved: int = 0
+    budget_exhausted: BudgetLimit | None = None
     results: dict[str, ToolResult] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -90,4 +93,5 @@ class RunScope:
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
             cost_usd=round(self.cost_usd, 6),
+            budget_exhausted=self.budget_exhausted,
         )

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from incidentfox.contracts.budgets import BudgetLimit
 from incidentfox.contracts.model import WireModel
 
 Remediation = Literal[
@@ -64,6 +65,9 @@ class Usage(WireModel):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
+    budget_exhausted: BudgetLimit | None = Field(
+        default=None, description="The limit at which the offline model took over from the team's; null: none."
+    )
 
 
 class PlottedSeries(WireModel):

@@ -16,6 +16,7 @@ class RunEventType(StrEnum):
     DELIVERY_ROUTED = "delivery.routed"  # {team_node_id, reason, matched, tried}
     RUN_STARTED = "run.started"  # {config_hash, agent, model, tools}
     MODEL_RESPONDED = "model.responded"  # {model, text, tool_calls: [{tool_call_id, tool}], usage}
+    BUDGET_EXHAUSTED = "budget.exhausted"  # {limit, allowed, used, wanted}; the offline model goes on
     TOOL_CALLED = "tool.called"  # {tool_call_id, tool, arguments}
     TOOL_RETURNED = "tool.returned"  # {tool_call_id, tool, result, is_error, duration_ms}
     CLAIM_DROPPED = "claim.dropped"  # {claim, tool_call_id, reason}

@@ -254,13 +254,18 @@ def _answered(response: ModelResponse) -> dict[str, Any]:
             "id": part.tool_call_id,
             "type": "function",
             # Arguments that are no JSON object would be refused by servers that parse them again.
-            "function": {"name": part.tool_name, "arguments": json.dumps(part.args_as_dict())},
+            "function": {"name": part.tool_name, "arguments": _compact(part.args_as_dict())},
         }
         for part in response.parts
         if isinstance(part, ToolCallPart)
     ]
     message: dict[str, Any] = {"role": "assistant", "content": text or None}
     return {**message, "tool_calls": calls} if calls else {**message, "content": text}
+
+
+def _compact(value: Any) -> str:
+    """As short as JSON gets: never longer than what budget.py counts."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _tool(tool: ToolDefinition) -> dict[str, Any]:
