@@ -13,6 +13,7 @@ from incidentfox.contracts.runs import RunStatus
 from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateOrganisation
 from incidentfox.kernel.tenant import Tenant
+from incidentfox.orchestrator.dispatch.metrics import STEP_RETRIES
 from incidentfox.orchestrator.worker import create_app as create_worker
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +58,27 @@ async def test_the_decision_is_on_record_before_anything_runs(platform) -> None:
     assert audited.correlation_id == run.correlation_id
     assert audited.detail["reason"]
     assert audited.at < run.created_at
+
+
+async def test_a_database_in_trouble_delays_a_delivery_and_never_fails_it(platform, owner) -> None:
+    """A lock that is held too long stands for all that passes: a deadlock, a full server, a fail-over."""
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event())
+    await owner.execute(f"ALTER DATABASE {platform.database.name} SET statement_timeout = '100ms'")
+    retries = STEP_RETRIES.labels("record", "write_contention")._value
+    before = retries.get()
+
+    async def tried() -> bool:
+        [delivery] = await platform.deliveries()
+        return retries.get() > before or delivery["status"] != "received"
+
+    async with platform.worker():
+        async with owner.transaction():
+            await owner.execute("LOCK TABLE orchestrator_incidents")
+            await until(tried)
+        [delivery] = await platform.settled()
+    assert (delivery["status"], delivery["reason"]) == ("processed", None)
+    assert len(platform.agent.calls) == 1
 
 
 async def test_an_unrouted_trigger_is_on_record_and_runs_nothing(platform) -> None:

@@ -1,4 +1,8 @@
-"""Transactions over SQLAlchemy Core. One request = one transaction, committed at the edge; services never commit."""
+"""Transactions over SQLAlchemy Core. One request = one transaction, committed at the edge; services never commit.
+
+What Postgres raises leaves here as one of three: trouble that passes (Unavailable), text that cannot be stored
+(Invalid), and errors of ours as they are. A delivery that is retried rests on the first being complete.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,23 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from incidentfox.kernel.db.tenancy import Scope, scope_settings
-from incidentfox.kernel.errors import Unavailable
+from incidentfox.kernel.errors import Failure, Invalid, Unavailable
 
 _SET = "SELECT " + ", ".join(f"set_config(:k{i}, :v{i}, true)" for i in range(2))
 _SET_ONE = "SELECT set_config(:k0, :v0, true)"
+
+_RAISED = (DBAPIError, PoolTimeout, OSError, TimeoutError)
+"""OSError in its whole breadth: what a name server's hiccup, a name with several dead addresses and an unreachable
+network raise has no closer class. Nothing else in a transaction opens sockets or files."""
+
+# postgresql.org/docs/current/errcodes-appendix.html; classes, or codes where only part of a class passes.
+_AWAY = ("08", "25006", "28", "3D000", "53", "57P")  # connection, read-only standby, log-in, no database, full, restart
+_IN_THE_WAY = ("40001", "40P01", "55P03", "57014")  # serialisation, deadlock, lock and statement timeout
+_UNSTORABLE_TEXT = ("22021", "22P05")
 
 
 class Database:
@@ -26,6 +40,7 @@ class Database:
             max_overflow=0,
             pool_pre_ping=False,
             pool_recycle=1800,
+            hide_parameters=True,  # else every value of a statement that fails is in the error, and so in the log
             connect_args={"timeout": 10, "server_settings": {"application_name": "incidentfox"}},
         )
 
@@ -36,20 +51,21 @@ class Database:
             async with self.engine.begin() as connection:
                 await _enter(connection, scope)
                 yield connection
-        except (OperationalError, InterfaceError, ConnectionError, TimeoutError) as error:
-            raise Unavailable("The database is not reachable.", code="database_unavailable") from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise Unavailable("The database connection was lost.", code="database_unavailable") from error
-            raise
+        except _RAISED as error:
+            failure = _failure(error)
+            if failure is None:
+                raise
+            raise failure from error
 
     async def ping(self) -> None:
         """Raises Unavailable unless the database answers: the readiness of every service with tables."""
         try:
             async with self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
-        except (DBAPIError, ConnectionError, TimeoutError, OSError) as error:
-            raise Unavailable("The database is not reachable.", code="database_unavailable") from error
+        except _RAISED as error:
+            raise _failure(error) or Unavailable(
+                "The database does not answer as it should.", code="database_unavailable"
+            ) from error
 
     async def close(self) -> None:
         """Closes the pool; called when the process stops."""
@@ -67,3 +83,19 @@ async def _enter(connection: AsyncConnection, scope: Scope) -> None:
     parameters = {f"k{i}": key for i, (key, _) in enumerate(settings)}
     parameters |= {f"v{i}": value for i, (_, value) in enumerate(settings)}
     await connection.execute(text(_SET if len(settings) == 2 else _SET_ONE), parameters)
+
+
+def _failure(error: Exception) -> Failure | None:
+    """What an error of the database means to the caller; None for an error of ours."""
+    if isinstance(error, PoolTimeout):
+        return Unavailable("All of this process's database connections are busy.", code="database_unavailable")
+    if not isinstance(error, DBAPIError) or isinstance(error, OperationalError | InterfaceError):
+        return Unavailable("The database is not reachable.", code="database_unavailable")
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if error.connection_invalidated or state.startswith(_AWAY):
+        return Unavailable("The database is not reachable.", code="database_unavailable")
+    if state in _IN_THE_WAY:
+        return Unavailable("Another writer was in the way. Try again.", code="write_contention")
+    if state in _UNSTORABLE_TEXT:
+        return Invalid("The request holds text that cannot be stored (NUL or broken Unicode).", code="invalid_text")
+    return None
