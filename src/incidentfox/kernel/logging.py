@@ -52,6 +52,10 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # Nothing of these is in a line of ours, and finding the caller costs as much as writing it (see the Optimization
+    # section of the logging documentation).
+    logging._srcfile = None
+    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
     logging.getLogger("uvicorn.access").handlers[:] = []
     logging.getLogger("uvicorn.access").propagate = False
     for noisy in ("httpx2", "httpcore2", "dbos"):

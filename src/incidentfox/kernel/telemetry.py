@@ -7,11 +7,13 @@ endpoint is set, since a laptop has no collector. Metrics are always served at `
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 REQUESTS = Counter("incidentfox_http_requests_total", "HTTP requests served.", ("service", "method", "route", "status"))
@@ -25,7 +27,9 @@ REQUEST_SECONDS = Histogram(
 
 def configure_telemetry(service: str, otlp_endpoint: str | None) -> TracerProvider:
     """Called once by each process. Returns the provider so that the process can flush it when it stops."""
-    provider = TracerProvider(resource=Resource.create({"service.name": f"incidentfox-{service}"}))
+    resource = Resource.create({"service.name": f"incidentfox-{service}"})
+    # With nowhere to send them, spans only carry the trace from process to process; nothing is collected in them.
+    provider = TracerProvider(resource=resource, sampler=DEFAULT_ON if otlp_endpoint else ALWAYS_OFF)
     if otlp_endpoint:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -35,6 +39,7 @@ def configure_telemetry(service: str, otlp_endpoint: str | None) -> TracerProvid
     return provider
 
 
+@cache
 def tracer() -> trace.Tracer:
     """The tracer of this process."""
     return trace.get_tracer("incidentfox")
@@ -49,7 +54,7 @@ def trace_headers() -> dict[str, str]:
 
 def remote_context(headers: Mapping[str, str]) -> context.Context:
     """The caller's span, from its headers."""
-    return propagate.extract(dict(headers))
+    return propagate.extract(dict(headers)) if "traceparent" in headers else context.Context()
 
 
 def metrics_page() -> tuple[bytes, str]:

@@ -236,8 +236,13 @@ async def open_pool(database_url: str, size: int) -> asyncpg.Pool:
         timeout=5,
         command_timeout=15,
         max_inactive_connection_lifetime=300,
+        reset=_nothing_to_reset,
         server_settings={"application_name": "incidentfox-ingress"},
     )
+
+
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    """Every setting of the session ends with its transaction, so that the usual reset would be a round trip in vain."""
 
 
 def _columns(delivery: NewDelivery) -> tuple[object, ...]:
