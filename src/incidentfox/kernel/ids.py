@@ -22,10 +22,15 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{_encode(number)}"
 
 
+def is_id(value: str, prefix: str) -> bool:
+    """Whether `value` is a well-formed id of this kind."""
+    match = _PATTERN.fullmatch(value)
+    return match is not None and match.group(1) == prefix
+
+
 def require_id(value: str, prefix: str) -> str:
     """`value` if it is a well-formed id of this kind; Invalid otherwise."""
-    match = _PATTERN.fullmatch(value)
-    if match is None or match.group(1) != prefix:
+    if not is_id(value, prefix):
         raise Invalid(f"{value!r} is not an id of the form {prefix}_….", code="invalid_id")
     return value
 

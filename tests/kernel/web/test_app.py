@@ -53,6 +53,11 @@ def client() -> httpx2.AsyncClient:
     async def big(request: Request) -> int:
         return len(await request.body())
 
+    @app.post("/parsed")
+    @public
+    async def parsed(body: list[int]) -> int:
+        return sum(body)
+
     @app.get("/list")
     @public
     async def listing(limit: Limit = 2, cursor: Cursor = None) -> object:
@@ -108,6 +113,16 @@ async def test_the_size_of_a_body_is_limited_declared_or_not(client: httpx2.Asyn
 
 
 @pytest.mark.anyio
+async def test_a_body_that_is_parsed_has_the_same_limit(client: httpx2.AsyncClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(MAX_BODY_BYTES // 1024 + 1):
+            yield b" " * 1024
+
+    refused = await client.post("/parsed", content=chunks(), headers={"Content-Type": "application/json"})
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+
+
+@pytest.mark.anyio
 async def test_alive_is_not_ready(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/healthz")).status_code == 200
     unready = await client.get("/readyz")
@@ -120,6 +135,6 @@ async def test_cursors_lead_through_a_list(client: httpx2.AsyncClient) -> None:
     first = (await client.get("/list")).json()
     second = (await client.get("/list", params={"cursor": first["next_cursor"]})).json()
     assert (first["items"], second["items"]) == ([1, 2], [3, 4])
-    for broken in ("%", "bm9wZQ", encode_cursor("1")[:-2]):
+    for broken in ("%", "bm9wZQ", encode_cursor("1")[:-2], encode_cursor("a\0b"), encode_cursor("\ud800")):
         refused = await client.get("/list", params={"cursor": broken})
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_cursor")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -105,6 +107,15 @@ async def test_an_unsigned_or_symmetric_token_is_refused(client: httpx2.AsyncCli
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("odd", [{"crit": 5}, {"crit": ["b64"], "b64": False}, {"kid": {}}, {"kid": None}, {"alg": []}])
+async def test_a_header_of_odd_types_is_a_refusal_and_no_failure(
+    client: httpx2.AsyncClient, odd: dict[str, Any]
+) -> None:
+    header = json.dumps({"alg": "Ed25519", "kid": "orchestrator", **odd}).encode()
+    assert await status(client, f"{base64.urlsafe_b64encode(header).rstrip(b'=').decode()}.e30.AAAA") == 401
+
+
+@pytest.mark.anyio
 async def test_a_permission_beyond_the_services_grant_is_not_given(
     client: httpx2.AsyncClient, trusted: Trusted
 ) -> None:
@@ -113,8 +124,6 @@ async def test_a_permission_beyond_the_services_grant_is_not_given(
 
 
 def forge(trusted: Trusted, *, kid: str = "orchestrator", issuer: str = "orchestrator", lifetime_s: int = 60) -> str:
-    import json
-
     key = OKPKey.import_key(json.loads((trusted.folder / f"{kid}.jwk").read_text()))
     now = int(time.time())
     claims = {

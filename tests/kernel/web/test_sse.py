@@ -14,7 +14,7 @@ from incidentfox.kernel.web.sse import ServerSentEvent, event_stream, last_event
 
 
 def request(headers: dict[str, str], query: str = "") -> Request:
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     return Request({"type": "http", "headers": raw, "query_string": query.encode()})
 
 
@@ -22,7 +22,7 @@ def test_a_reader_resumes_where_it_left_off() -> None:
     assert last_event_id(request({})) == 0
     assert last_event_id(request({"last-event-id": "7"}, "after=3")) == 7
     assert last_event_id(request({}, "after=3")) == 3
-    for wrong in ("-1", "x", "9" * 30):
+    for wrong in ("-1", "x", "9" * 30, "²"):
         with pytest.raises(Invalid):
             last_event_id(request({"last-event-id": wrong}))
 

@@ -170,6 +170,20 @@ async def test_an_idempotency_key_makes_one_endpoint(door, bearer) -> None:
     assert first.json()["secret"] not in kept
 
 
+@pytest.mark.parametrize("path", ["deliveries/%00", "incidents/a%00", "webhook-endpoints/%00"])
+async def test_a_path_that_postgres_cannot_hold_is_the_callers_fault(door, bearer, path) -> None:
+    permission = Permission.WEBHOOKS_READ if "endpoints" in path else Permission.INCIDENTS_READ
+    refused = await door.http.get(f"/api/v1/orgs/{ORG}/{path}", headers=bearer(permission))
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_text")
+
+
+async def test_a_name_that_postgres_cannot_hold_is_the_callers_fault(door, bearer) -> None:
+    body = {"source": "pagerduty", "name": "a\0b"}
+    refused = await door.http.post(PATH, json=body, headers=bearer())
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_text")
+    assert await door.count("orchestrator_webhook_endpoints") == 0
+
+
 async def test_another_tenant_sees_and_changes_nothing(door, bearer) -> None:
     created = await _create(door, bearer)
     endpoint_id = created["endpoint"]["endpoint_id"]

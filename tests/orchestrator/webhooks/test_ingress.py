@@ -6,6 +6,8 @@ import json
 import pytest
 from tests.orchestrator.conftest import custom_headers, incident_event, pagerduty_signature
 
+from incidentfox.kernel.ids import new_id
+
 pytestmark = pytest.mark.anyio
 
 
@@ -70,13 +72,14 @@ async def test_unknown_disabled_and_other_source_get_the_same_answer(door) -> No
     body = json.dumps(incident_event()).encode()
     headers = {"X-PagerDuty-Signature": pagerduty_signature(created.secret, body)}
     endpoint_id = created.endpoint.endpoint_id
-    unknown = await door.post(f"/webhooks/pagerduty/{endpoint_id[:-1]}0", body, headers)
+    unknown = await door.post(f"/webhooks/pagerduty/{new_id('whe')}", body, headers)
     no_source = await door.post(f"/webhooks/nagios/{endpoint_id}", body, headers)
     other = await door.post(f"/webhooks/custom/{endpoint_id}", body, headers)
+    no_ids = [await door.post(f"/webhooks/pagerduty/{odd}", body, headers) for odd in ("x", "%00", "%FF", "a" * 9000)]
     await door.owner.execute("UPDATE orchestrator_webhook_endpoints SET disabled_at = now()")
     door.app.state.ingress._endpoints._kept.clear()
     disabled = await door.post(created.endpoint.path, body, headers)
-    answers = [unknown, no_source, other, disabled]
+    answers = [unknown, no_source, other, disabled, *no_ids]
     assert {response.status_code for response in answers} == {404}
     texts = {json.dumps({**response.json(), "correlation_id": ""}) for response in answers}
     assert len(texts) == 1
@@ -154,6 +157,7 @@ async def test_an_oversized_body_is_refused_with_and_without_a_declared_length(d
         b"[" * 200_000,
         b'{"event": {}}',
         b'{"event": {"id": "a b", "event_type": "incident.triggered", "occurred_at": "2026-11-24T03:00:00Z"}}',
+        b'{"event": {"id": "a\\n", "event_type": "incident.triggered", "occurred_at": "2026-11-24T03:00:00Z"}}',
         b'{"event": {"id": "a", "event_type": "incident.triggered", "occurred_at": "yesterday"}}',
     ],
 )

@@ -27,13 +27,18 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 @dataclass(frozen=True)
 class Principal:
-    """The caller of a request. `org_id` None: not bound to a tenant; `team_node_id` None: every team of it."""
+    """The caller of a request. `org_id` None: not bound to a tenant; `team_node_id` None: every team of it.
+
+    `token_id` is the bearer token that was shown; None for a service, which shows none. `subject` is the same for all
+    tokens of one person.
+    """
 
     subject: str
     org_id: str | None
     team_node_id: str | None
     permissions: frozenset[Permission]
     is_service: bool = False
+    token_id: str | None = None
 
     def in_org(self, org_id: str) -> Principal:
         """This principal, if it may act in the organisation. Foreign tenants look the same as absent ones."""
@@ -94,7 +99,7 @@ class Authenticator:
         try:
             token = jwt.decode(credential, self._key_of, algorithms=ALGORITHMS)
             self._rules.validate(token.claims)
-        except (JoseError, ValueError, KeyError) as error:
+        except (JoseError, ValueError, KeyError, TypeError) as error:  # TypeError: a header of odd types, as `crit: 5`
             raise Unauthenticated("This service token is not valid here.", code="invalid_service_token") from error
         claims, issuer = token.claims, token.header["kid"]
         if claims["iss"] != issuer or claims["exp"] - claims["iat"] > TOKEN_LIFETIME_S:

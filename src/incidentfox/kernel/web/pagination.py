@@ -32,7 +32,7 @@ def decode_cursor(cursor: str | None) -> str | None:
         [key] = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, TypeError) as error:
         raise Invalid("`cursor` must be the `next_cursor` of an earlier page.", code="invalid_cursor") from error
-    if not isinstance(key, str):
+    if not isinstance(key, str) or not key.isprintable():
         raise Invalid("`cursor` must be the `next_cursor` of an earlier page.", code="invalid_cursor")
     return key
 

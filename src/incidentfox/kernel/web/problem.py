@@ -82,6 +82,8 @@ def _invalid(errors: Sequence[Any]) -> Failure:
 
 
 def _from_http(error: HTTPException) -> Failure:
+    if isinstance(error.__cause__, Failure):
+        return error.__cause__  # FastAPI makes a 400 of whatever is raised while it reads a body, as of a 413
     failure = Failure(str(error.detail), code=_HTTP_CODES.get(error.status_code, f"http_{error.status_code}"))
     failure.status = error.status_code  # type: ignore[misc]
     failure.title = str(error.detail)  # type: ignore[misc]

@@ -30,7 +30,7 @@ class ServerSentEvent:
 def last_event_id(request: Request) -> int:
     """Where the reader left off, from `Last-Event-ID` (or `?after=`, for a first connection); 0 at the start."""
     value = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
-    if not value.isdigit() or len(value) > 18:
+    if not (value.isascii() and value.isdigit()) or len(value) > 18:
         raise Invalid("`Last-Event-ID` must be the id of an event of this stream.", code="invalid_last_event_id")
     return int(value)
 

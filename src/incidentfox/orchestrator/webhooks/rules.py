@@ -19,7 +19,7 @@ MAX_KEY = 255
 MAX_IDENTIFIERS = 64
 
 _PRECEDENCE = {kind: rank for rank, kind in enumerate(IdentifierKind)}
-_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 YEARS = range(1970, 2200)
 """An event of another year is nonsense, and the ends of the calendar overflow."""
 
@@ -33,7 +33,7 @@ def clean_text(value: object, limit: int) -> str:
 
 def require_key(value: object, what: str) -> str:
     """An id that the sender chose, if it can serve as a key: 1 to 255 printable ASCII characters without spaces."""
-    if not isinstance(value, str) or not _KEY.match(value):
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
         raise malformed(f"{what} must be 1 to {MAX_KEY} printable ASCII characters without spaces.")
     return value
 

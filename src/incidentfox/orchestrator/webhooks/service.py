@@ -17,7 +17,7 @@ from opentelemetry.trace import get_current_span
 from incidentfox.contracts.webhooks import AcceptedDelivery
 from incidentfox.kernel.clock import Clock, system_clock
 from incidentfox.kernel.errors import Failure, NotFound, RateLimited
-from incidentfox.kernel.ids import new_id
+from incidentfox.kernel.ids import is_id, new_id
 from incidentfox.orchestrator.webhooks.endpoint_cache import EndpointCache, LiveEndpoint
 from incidentfox.orchestrator.webhooks.metrics import DELIVERIES
 from incidentfox.orchestrator.webhooks.recorder import Recorder
@@ -59,7 +59,8 @@ class Ingress:
         the database is away. After any of these there is no row that could run.
         """
         source = sources().get(knock.source)
-        endpoint = await self._endpoints.get(knock.endpoint_id) if source else None
+        well_formed = is_id(knock.endpoint_id, "whe")  # what cannot be an endpoint must not make the database work
+        endpoint = await self._endpoints.get(knock.endpoint_id) if source and well_formed else None
         if source is None or endpoint is None:
             DELIVERIES.labels(knock.source if source else "unknown", "refused", "webhook_not_found").inc()
             raise _not_found()
