@@ -40,6 +40,7 @@ BODIES: dict[str, Any] = {
     "PATCH /api/v1/orgs/{org_id}/nodes/{node_id}/configuration": {"budgets": {"run_tokens": 1}},
     "PUT /api/v1/orgs/{org_id}/nodes/{node_id}/secrets/{name}": {"value": "evil"},
     "POST /api/v1/orgs/{org_id}/tokens": {"name": "evil", "team_node_id": "{node_id}"},
+    "POST /api/v1/orgs/{org_id}/tokens/{token_id}/rotate": {"overlap_s": 0},
     "POST /api/v1/orgs/{org_id}/recordings": {"files": {}},
     "POST /api/v1/orgs/{org_id}/routing/lookup": {"identifiers": [{"kind": "service", "value": MARKER}]},
     "POST /api/v1/internal/routing/lookup": {"identifiers": [{"kind": "service", "value": MARKER}]},

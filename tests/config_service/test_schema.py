@@ -15,7 +15,13 @@ import incidentfox.config_service as package
 from incidentfox.config_service.idempotency import idempotency_keys
 
 NAMES = {"org_nodes", "node_configurations", "team_tokens", "org_admin_tokens", "agent_runs"}
-TYPES = {"timestamptz": "TIMESTAMP WITH TIME ZONE", "int4": "INTEGER", "int8": "BIGINT", "_text": "TEXT[]"}
+TYPES = {
+    "timestamptz": "TIMESTAMP WITH TIME ZONE",
+    "int4": "INTEGER",
+    "int8": "BIGINT",
+    "float8": "DOUBLE PRECISION",
+    "_text": "TEXT[]",
+}
 
 
 def tables_in_code() -> dict[str, Table]:

@@ -35,6 +35,7 @@ from incidentfox.contracts.tokens import (
     CreateToken,
     ExchangeSignInCode,
     Introspect,
+    RotateToken,
     SignInCode,
     Token,
 )
@@ -135,6 +136,12 @@ class ConfigServiceClient(ConfigurationCalls):
         query = {"cursor": cursor, "limit": limit}
         call = self._org_call("GET", org_id, "/tokens", Permission.TOKENS_READ, query=query)
         return await self._transport.model(call, Page[Token])
+
+    async def rotate_token(self, org_id: str, token_id: str, overlap_s: int) -> CreatedToken:
+        """Replaces a token by one with the same rights; the old one ends `overlap_s` from now."""
+        path, request = f"/tokens/{segment(token_id)}/rotate", RotateToken(overlap_s=overlap_s)
+        call = self._org_call("POST", org_id, path, Permission.TOKENS_WRITE, request, repeatable=False)
+        return await self._transport.model(call, CreatedToken)
 
     async def revoke_token(self, org_id: str, token_id: str) -> Token:
         """Revokes a token."""

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.timeline.signals import RunSignals
 from incidentfox.config_service.tokens.authenticator import TableAuthenticator
+from incidentfox.config_service.tree.scope import narrowed
 from incidentfox.contracts.model import NodeId, OrgId
 from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.crypto import Keyring
@@ -73,13 +74,17 @@ async def begin(request: Request, principal: Principal, tenant: Tenant) -> Async
 
 
 def org_session(permission: Permission) -> Any:
-    """`session: Annotated[Session, org_session(Permission.X)]`: for routes below `/orgs/{org_id}`."""
+    """`session: Annotated[Session, org_session(Permission.X)]`: for routes below `/orgs/{org_id}`.
+
+    Where the path names a node below the unit that the credential is bound to, the session is narrowed to that node.
+    """
 
     async def open_session(
         request: Request, org_id: OrgPath, principal: Principal = requires(permission)
     ) -> AsyncIterator[Session]:
         async with begin(request, principal, org_tenant(principal, org_id)) as session:
-            yield session
+            node_id = request.path_params.get("node_id")
+            yield session if node_id is None else await narrowed(session, node_id)
 
     return Depends(open_session, scope="function")
 

@@ -28,6 +28,7 @@ from incidentfox.config_service.timeline.api import router as timeline
 from incidentfox.config_service.timeline.signals import RunSignals
 from incidentfox.config_service.tokens.api import router as tokens
 from incidentfox.config_service.tokens.authenticator import TableAuthenticator
+from incidentfox.config_service.tokens.limits import TokenLimits
 from incidentfox.config_service.tree.api import router as tree
 from incidentfox.contracts.captures import MAX_CAPTURE_BYTES
 from incidentfox.contracts.recordings import MAX_RECORDING_BYTES
@@ -61,7 +62,7 @@ def create_app(settings: ConfigServiceSettings) -> FastAPI:
     url = settings.database_url.get_secret_value()
     database = Database(url, settings.database_pool_size)
     pepper = settings.token_pepper()
-    tokens_in_tables = TableAuthenticator(database, pepper)
+    tokens_in_tables = TableAuthenticator(database, pepper, TokenLimits(settings.token_rate()))
     parts = Parts(database, settings.keyring(), pepper, RunSignals(url), tokens_in_tables, settings.capture_retention())
     sealer = Sealer(database)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from incidentfox.config_service.tokens.store import Rate
 from incidentfox.kernel.settings import DatabaseSettings, MasterKeySettings, ServiceSettings, SettingsError
 
 SERVICE = "config-service"
@@ -27,6 +28,15 @@ class ConfigServiceSettings(ServiceSettings, DatabaseSettings, MasterKeySettings
     capture_retention_days: int = Field(
         default=90, ge=1, le=3650, description="Days for which what a run read is kept, so that it can be replayed."
     )
+
+    token_rate_per_minute: int = Field(
+        default=30_000, ge=1, description="Calls of one token in a minute, over all replicas, in the long run."
+    )
+    token_burst: int = Field(default=3_000, ge=1, description="Calls of one token at once.")
+
+    def token_rate(self) -> Rate:
+        """How often a token may call."""
+        return Rate(per_s=self.token_rate_per_minute / 60, burst=self.token_burst)
 
     def capture_retention(self) -> timedelta:
         """How long captures are kept."""

@@ -16,6 +16,7 @@ class Permission(StrEnum):
     NODES_WRITE = "nodes:write"
     CONFIG_READ = "config:read"
     CONFIG_WRITE = "config:write"
+    CONFIG_APPROVE = "config:approve"
     SECRETS_WRITE = "secrets:write"
     SECRETS_RESOLVE = "secrets:resolve"
     ROUTING_LOOKUP = "routing:lookup"
@@ -55,11 +56,45 @@ TEAM_TOKEN_PERMISSIONS: frozenset[Permission] = frozenset(
 
 ORG_ADMIN_TOKEN_PERMISSIONS: frozenset[Permission] = TEAM_TOKEN_PERMISSIONS | {
     Permission.NODES_WRITE,
+    Permission.CONFIG_APPROVE,
     Permission.TOKENS_WRITE,
     Permission.WEBHOOKS_READ,
     Permission.WEBHOOKS_WRITE,
 }
 """The most that an organisation's admin token may carry; it reaches every node of its organisation."""
+
+
+class Role(StrEnum):
+    """A named set of permissions. It holds at the node that a token is bound to and at everything below it."""
+
+    ORG_ADMIN = "org_admin"
+    TEAM_ADMIN = "team_admin"
+    EDITOR = "editor"
+    APPROVER = "approver"
+    AUDITOR = "auditor"
+    VIEWER = "viewer"
+
+
+_VIEWER = frozenset(
+    {
+        Permission.NODES_READ,
+        Permission.CONFIG_READ,
+        Permission.ROUTING_LOOKUP,
+        Permission.RUNS_READ,
+        Permission.INCIDENTS_READ,
+        Permission.SELF,
+    }
+)
+
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.ORG_ADMIN: ORG_ADMIN_TOKEN_PERMISSIONS,
+    Role.TEAM_ADMIN: TEAM_TOKEN_PERMISSIONS | {Permission.CONFIG_APPROVE, Permission.TOKENS_WRITE},
+    Role.EDITOR: _VIEWER | {Permission.CONFIG_WRITE, Permission.SECRETS_WRITE, Permission.RECORDINGS_WRITE},
+    Role.APPROVER: _VIEWER | {Permission.CONFIG_APPROVE},
+    Role.AUDITOR: _VIEWER | {Permission.AUDIT_READ, Permission.TOKENS_READ},
+    Role.VIEWER: _VIEWER,
+}
+"""What each role may do. A token keeps its role, not this list, so that a change of the list reaches every token."""
 
 SERVICE_PERMISSIONS: dict[str, frozenset[Permission]] = {
     "orchestrator": frozenset(

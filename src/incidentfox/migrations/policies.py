@@ -38,6 +38,17 @@ def isolate_tenants(
         op.execute(f"CREATE POLICY proof ON {table} FOR SELECT USING ({column} = current_setting('{setting}', true))")
 
 
+def show_subtree(table: str, column: str) -> None:
+    """Lets a transaction that is bound to a unit also *read* the rows of the nodes below it. For the Config Service's
+    tables alone, whose role may see the tree.
+    """
+    op.execute(
+        f"CREATE POLICY below ON {table} FOR SELECT USING ({_ORG} AND EXISTS (SELECT FROM config_node_ancestry a"
+        f" WHERE a.org_id = {table}.org_id AND a.node_id = {table}.{column}"
+        " AND a.ancestor_id = current_setting('incidentfox.team_node_id', true)))"
+    )
+
+
 def grant(table: str, role: str, privileges: Sequence[str]) -> None:
     """Gives a service's role rights on one of its own tables. Nobody else has any."""
     op.execute(f"REVOKE ALL ON {table} FROM PUBLIC")

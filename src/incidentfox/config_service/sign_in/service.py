@@ -8,8 +8,8 @@ from datetime import timedelta
 from incidentfox.config_service.audit.service import Fact, record
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tokens import store
-from incidentfox.config_service.tokens.authenticator import SUBJECT
 from incidentfox.config_service.tokens.rules import CODE_PREFIX, PREFIXES, hint
+from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.tokens import CreatedToken, SignInCode
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.crypto import new_token, token_hash, token_is_well_formed
@@ -34,14 +34,16 @@ class OfferedCode:
 
     def holder(self) -> Principal:
         """The holder of the token behind the code, who may do nothing yet."""
-        return Principal(f"{SUBJECT}{self.token_id}", self.tenant.org_id, self.tenant.team_node_id, frozenset())
+        nothing: frozenset[Permission] = frozenset()
+        subject = f"token:{self.token_id}"
+        return Principal(subject, self.tenant.org_id, self.tenant.team_node_id, nothing, token_id=self.token_id)
 
 
 def own_token_id(principal: Principal) -> str:
     """The id of the token that the caller holds; Forbidden for services, which hold none."""
-    if principal.is_service or not principal.subject.startswith(SUBJECT):
+    if principal.token_id is None:
         raise Forbidden("This is for bearer tokens; a service identity signs nobody in or out.", code="token_required")
-    return principal.subject.removeprefix(SUBJECT)
+    return principal.token_id
 
 
 async def create_code(session: Session, pepper: bytes) -> SignInCode:
@@ -85,6 +87,8 @@ async def exchange_code(session: Session, offered: OfferedCode, pepper: bytes) -
             "hint": hint(secret),
             "created_at": now,
             "expires_at": min(now + SESSION_LIFETIME, parent.expires_at or now + SESSION_LIFETIME),
+            "last_used_at": None,
+            "rotated_to": None,
         }
     )
     await store.insert_token(session, token, token_hash(secret, pepper), issued_by or parent.token_id)

@@ -14,7 +14,7 @@ from incidentfox.config_service.tokens import service
 from incidentfox.config_service.tokens.rules import caller
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
-from incidentfox.contracts.tokens import Caller, CreatedToken, CreateToken, Introspect, Token
+from incidentfox.contracts.tokens import Caller, CreatedToken, CreateToken, Introspect, RotateToken, Token
 from incidentfox.kernel.errors import Conflict, NotFound
 from incidentfox.kernel.web.auth import Principal, requires
 from incidentfox.kernel.web.pagination import Cursor, Limit
@@ -52,6 +52,20 @@ async def list_tokens(
     return await service.list_tokens(session, cursor, limit)
 
 
+@router.post("/orgs/{org_id}/tokens/{token_id}/rotate", status_code=201)
+async def rotate_token(
+    request: Request,
+    session: Annotated[Session, org_session(Permission.TOKENS_WRITE)],
+    token_id: TokenPath,
+    rotation: RotateToken,
+) -> CreatedToken:
+    """Replaces a token by one with the same rights, shown this once; the old one works until the overlap is over.
+
+    A repeated call answers 409 with the token that replaced it: revoke that one if its secret was lost.
+    """
+    return await service.rotate_token(session, token_id, rotation, parts_of(request).pepper)
+
+
 @router.delete("/orgs/{org_id}/tokens/{token_id}")
 async def revoke_token(session: Annotated[Session, org_session(Permission.TOKENS_WRITE)], token_id: TokenPath) -> Token:
     """Revokes a token and the sessions signed in with it, effective at once."""
@@ -64,7 +78,7 @@ async def introspect(
 ) -> Caller:
     """Who holds a bearer token. For the services that do not own the token tables."""
     require_service(principal)
-    holder = await parts_of(request).tokens.authenticate(asked.token)
+    holder = await parts_of(request).tokens.holder(asked.token)
     if holder is None:
         raise NotFound("Nobody holds this token.", code="token_not_found")
     return caller(holder)

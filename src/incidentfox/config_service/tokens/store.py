@@ -12,10 +12,12 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Double,
     Row,
     Select,
     Table,
     Text,
+    case,
     delete,
     func,
     insert,
@@ -23,14 +25,16 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    text,
     union_all,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.tokens.tables import org_admin_tokens, sign_in_codes, team_tokens
-from incidentfox.contracts.permissions import Permission
+from incidentfox.config_service.tokens.tables import org_admin_tokens, sign_in_codes, team_tokens, token_limits
+from incidentfox.contracts.permissions import ROLE_PERMISSIONS, Permission, Role
 from incidentfox.contracts.tokens import Token, TokenKind
 
 _TABLES = {TokenKind.TEAM: team_tokens, TokenKind.ORG_ADMIN: org_admin_tokens}
@@ -39,11 +43,11 @@ _CODES_KEPT_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class HeldToken:
-    """A token that is in force, found by its hash."""
+class Rate:
+    """How many calls a token may make: so many a second in the long run, and `burst` at once."""
 
-    token: Token
-    last_used_at: datetime | None
+    per_s: float
+    burst: int
 
 
 @dataclass(frozen=True)
@@ -55,15 +59,12 @@ class FoundCode:
     token_id: str
 
 
-async def token_in_force(connection: AsyncConnection, kind: TokenKind, token_hash: str) -> HeldToken | None:
+async def token_in_force(connection: AsyncConnection, kind: TokenKind, token_hash: str) -> Token | None:
     """The token with this hash, unless it is expired or revoked. Needs a transaction by proof."""
     table = _TABLES[kind]
-    row = (
-        await connection.execute(
-            _tokens(kind, table.c.last_used_at).where(table.c.token_hash == token_hash, _in_force(table))
-        )
-    ).first()
-    return HeldToken(_token(row), row.last_used_at) if row else None
+    statement = _tokens(kind).where(table.c.token_hash == token_hash, _in_force(table))
+    row = (await connection.execute(statement)).first()
+    return _token(row) if row else None
 
 
 async def code(connection: AsyncConnection, code_hash: str) -> FoundCode | None:
@@ -76,11 +77,12 @@ async def code(connection: AsyncConnection, code_hash: str) -> FoundCode | None:
 
 async def insert_token(session: Session, token: Token, token_hash: str, issued_by_token_id: str | None = None) -> None:
     """Stores a token by its hash."""
-    values = token.model_dump(exclude={"kind", "revoked_at"})
+    values = token.model_dump(exclude={"kind", "user", "revoked_at", "last_used_at", "rotated_to"})
     if token.kind is TokenKind.ORG_ADMIN:
         del values["team_node_id"]
     values |= {
         "scopes": list(token.scopes),
+        "user_handle": token.user,
         "token_hash": token_hash,
         "issued_by_token_id": issued_by_token_id,
         "created_by": session.principal.subject,
@@ -134,6 +136,44 @@ async def revoke(session: Session, token: Token) -> None:
         )
         .values(revoked_at=func.now())
     )
+
+
+async def rotate(session: Session, token: Token, rotated_to: str, overlap: timedelta) -> None:
+    """Ends a token and the sessions signed in with it after the overlap, unless they end before."""
+    table = _TABLES[token.kind]
+    end = func.least(func.coalesce(table.c.expires_at, text("'infinity'::timestamptz")), func.now() + overlap)
+    of_token = or_(table.c.token_id == token.token_id, table.c.issued_by_token_id == token.token_id)
+    await session.connection.execute(
+        update(table)
+        .where(table.c.org_id == session.org_id, of_token, table.c.revoked_at.is_(None))
+        .values(expires_at=end, rotated_to=case((table.c.token_id == token.token_id, rotated_to)))
+    )
+
+
+async def take(connection: AsyncConnection, token_hash: str, count: int, rate: Rate) -> float:
+    """Takes `count` calls from a token's allowance; 0.0, or the seconds until there are as many. Needs a transaction by
+    proof.
+
+    The generic cell rate algorithm (ITU-T I.371): one number a token, the time at which its allowance is whole again.
+    The row is locked by the first statement, so that of two at once each sees what the other took.
+    """
+    table = token_limits
+    now = func.extract("epoch", func.clock_timestamp()).cast(Double)
+    cost = count / rate.per_s
+    full_at = func.greatest(table.c.full_at, now) + cost
+    statement = (
+        pg_insert(table)
+        .values(token_hash=token_hash, full_at=now + cost)
+        .on_conflict_do_update(
+            index_elements=["token_hash"], set_={"full_at": full_at}, where=full_at - now <= rate.burst / rate.per_s
+        )
+        .returning(table.c.full_at)
+    )
+    if (await connection.execute(statement)).first() is not None:
+        return 0.0
+    wait = select(table.c.full_at - now + cost - rate.burst / rate.per_s).where(table.c.token_hash == token_hash)
+    left: float = (await connection.execute(wait)).scalar_one()
+    return max(left, 0.001)
 
 
 async def touch(connection: AsyncConnection, token: Token) -> None:
@@ -192,11 +232,15 @@ def _tokens(kind: TokenKind, *more: ColumnElement[Any]) -> Select[Any]:
         literal(kind.value).label("kind"),
         team,
         table.c.name,
+        table.c.role,
         table.c.scopes,
+        table.c.user_handle.label("user"),
         table.c.hint,
         table.c.created_at,
         table.c.expires_at,
         table.c.revoked_at,
+        table.c.last_used_at,
+        table.c.rotated_to,
     )
     return select(*columns, *more)
 
@@ -207,6 +251,10 @@ def _in_force(table: Table) -> ColumnElement[bool]:
 
 def _token(row: Row[Any]) -> Token:
     values = {name: row._mapping[name] for name in Token.model_fields}
-    # A scope of an older release that no longer exists grants nothing.
-    values["scopes"] = tuple(Permission(scope) for scope in row.scopes if scope in set(Permission))
+    # A scope or role of an older release that no longer exists grants nothing.
+    if row.role is None:
+        granted = {Permission(scope) for scope in row.scopes if scope in set(Permission)}
+    else:
+        granted = set(ROLE_PERMISSIONS[Role(row.role)]) if row.role in set(Role) else set()
+    values["scopes"] = tuple(sorted(granted))
     return Token(**values)

@@ -1,8 +1,11 @@
-"""The tables of tokens and sign-in codes. Made by migration 0002. No secret is in them, only peppered hashes."""
+"""The tables of tokens, their limits and sign-in codes. Made by migrations 0002 and 0008.
+
+No secret is in them, only peppered hashes.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, Column, DateTime, MetaData, Table, Text, func
+from sqlalchemy import ARRAY, Column, DateTime, Double, MetaData, Table, Text, func
 
 metadata = MetaData()
 
@@ -17,6 +20,9 @@ team_tokens = Table(
     Column("token_hash", Text, nullable=False),
     Column("hint", Text, nullable=False),
     Column("issued_by_token_id", Text),
+    Column("user_handle", Text),
+    Column("role", Text),
+    Column("rotated_to", Text),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("created_by", Text, nullable=False),
     Column("expires_at", DateTime(timezone=True)),
@@ -34,6 +40,9 @@ org_admin_tokens = Table(
     Column("token_hash", Text, nullable=False),
     Column("hint", Text, nullable=False),
     Column("issued_by_token_id", Text),
+    Column("user_handle", Text),
+    Column("role", Text),
+    Column("rotated_to", Text),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("created_by", Text, nullable=False),
     Column("expires_at", DateTime(timezone=True)),
@@ -52,3 +61,11 @@ sign_in_codes = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("used_at", DateTime(timezone=True)),
 )
+
+token_limits = Table(
+    "config_token_limits",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("full_at", Double, nullable=False),
+)
+"""How far each token has used its rate: the Unix time at which its allowance is whole again."""

@@ -82,6 +82,17 @@ async def depth(session: Session, node_id: str) -> int:
     return found
 
 
+async def is_below(session: Session, node_id: str, ancestor_id: str) -> bool:
+    """Whether a node lies below another one."""
+    statement = select(node_ancestry.c.distance).where(
+        node_ancestry.c.org_id == session.org_id,
+        node_ancestry.c.node_id == node_id,
+        node_ancestry.c.ancestor_id == ancestor_id,
+        node_ancestry.c.distance > 0,
+    )
+    return (await session.connection.execute(statement)).first() is not None
+
+
 async def nodes_after(session: Session, after: str | None, limit: int) -> list[Node]:
     """Nodes in the order of their ids."""
     statement = select(*_WIRE).where(org_nodes.c.org_id == session.org_id, _PRESENT)

@@ -49,7 +49,7 @@ class Database:
         """One transaction for one tenant: commits when the block ends, rolls back when it raises."""
         try:
             async with self.engine.begin() as connection:
-                await _enter(connection, scope)
+                await enter(connection, scope)
                 yield connection
         except _RAISED as error:
             failure = _failure(error)
@@ -78,7 +78,8 @@ def asyncpg_url(url: str) -> str:
     return f"postgresql+asyncpg{separator}{rest}" if scheme in {"postgresql", "postgres"} else url
 
 
-async def _enter(connection: AsyncConnection, scope: Scope) -> None:
+async def enter(connection: AsyncConnection, scope: Scope) -> None:
+    """Binds the rest of the transaction to a scope. Called when one begins, and where one is narrowed."""
     settings = list(scope_settings(scope).items())
     parameters = {f"k{i}": key for i, (key, _) in enumerate(settings)}
     parameters |= {f"v{i}": value for i, (_, value) in enumerate(settings)}
