@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tests.agent.twins import serve
 
+from incidentfox.clients import webhook_sender
 from incidentfox.clients.webhook_sender import WebhookSender
 from incidentfox.kernel.errors import Invalid, Permanent, RateLimited, Unavailable
 
@@ -97,7 +98,8 @@ async def test_a_refusal_is_not_tried_again() -> None:
     assert len(door.ids) == 1
 
 
-async def test_nobody_there_is_said() -> None:
+async def test_nobody_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook_sender, "_FIRST_PAUSE_S", 0.0)
     with pytest.raises(Unavailable, match="is not reachable at http://127"):
         await WebhookSender("http://127.0.0.1:9/webhooks", SECRET).send("msg_1", EVENT)
 
