@@ -1,9 +1,11 @@
 """The door while its database is in trouble: nothing is acknowledged that is not committed, and it recovers alone."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from tests.orchestrator.conftest import incident_event
+from tests.orchestrator.platform import until
 
 from incidentfox.kernel.errors import Unavailable
 from incidentfox.orchestrator.webhooks.store import IngressStore
@@ -85,3 +87,49 @@ async def test_whoever_waits_is_answered_when_a_commit_fails(door, monkeypatch) 
     assert {response.status_code for response in responses} == {503}
     monkeypatch.undo()
     assert (await door.pagerduty(created, incident_event())).status_code == 202
+
+
+async def test_a_server_that_only_reads_after_a_fail_over_costs_a_503(door, database) -> None:
+    created = await door.endpoint()
+    await door.owner.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
+    await _cut_connections(door)
+    for _ in range(5):  # the pool may find out about each of its connections first
+        refused = await door.pagerduty(created, incident_event())
+        assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
+    await door.assert_nothing_could_run()
+
+
+async def test_two_processes_write_their_refusals_in_one_order(door) -> None:
+    """Else each would hold the row that the other waits for, and Postgres would end one of the two."""
+    first, second = sorted([(await door.endpoint()).endpoint.path, (await door.endpoint()).endpoint.path])
+    ledger = door.app.state.ingress._refusals
+    for path in (second, first):
+        await door.post(path, b"{}")
+    await ledger.flush()
+    lock = "SELECT 1 FROM orchestrator_refusals WHERE $1 LIKE '%' || endpoint_id FOR UPDATE NOWAIT"
+    async with door.owner.transaction():
+        await door.owner.execute(lock.replace("$1", f"'{first}'"))
+        for path in (second, first):
+            await door.post(path, b"{}")
+        flushing = asyncio.create_task(ledger.flush())
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        await until(lambda: door.owner.fetchval(waits))
+        assert await door.owner.fetchval(lock, second) == 1
+    await flushing
+    assert await door.owner.fetchval("SELECT min(count) FROM orchestrator_refusals") == 2
+
+
+async def test_an_error_in_writing_refusals_does_not_end_the_writing(door, monkeypatch) -> None:
+    ledger = door.app.state.ingress._refusals
+    broken = [ValueError("an answer in no form of ours")]
+
+    async def append_audit_event(org_id, event) -> None:
+        if broken:
+            raise broken.pop()
+
+    monkeypatch.setattr(ledger, "_audit", SimpleNamespace(append_audit_event=append_audit_event))
+    created = await door.endpoint()
+    await door.post(created.endpoint.path, b"{}")
+    await until(lambda: asyncio.sleep(0, not broken))
+    await door.post(created.endpoint.path, b"{}")
+    await until(lambda: door.owner.fetchval("SELECT sum(count) = 2 FROM orchestrator_refusals"))

@@ -79,7 +79,11 @@ class RefusalLedger:
         """Writes once a second."""
         while True:
             await asyncio.sleep(FLUSH_S)
-            await self.flush()
+            try:
+                await self.flush()
+            except Exception:
+                # The worker's edge: a loop that ended without a word would count for ever and write nothing.
+                log.exception("refusals not written because of an error in this service")
 
     async def flush(self) -> None:
         """Writes what was counted. What cannot be written now is kept for the next time."""
@@ -90,6 +94,7 @@ class RefusalLedger:
             count = RefusalCount(endpoint_id, org_id, at.date(), reason, tally.count, at, tally.samples)
             by_org.setdefault(org_id, []).append(count)
         for org_id, counts in by_org.items():
+            counts.sort(key=lambda count: (count.endpoint_id, count.day, count.reason))  # one order: no deadlock
             try:
                 await self._store.add_refusals(org_id, counts)
             except Temporary as failure:

@@ -28,6 +28,7 @@ _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,  # after a fail-over, until the name leads to the new primary
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # what asyncpg trips over when a connection is cut in mid-message
     OSError,
