@@ -136,6 +136,17 @@ async def test_at_the_limit_the_offline_model_writes_the_best_answer(surrounding
     assert tools.count("rank_anomalies") == 1, "what was gathered is read, not asked for again"
 
 
+async def test_the_second_attempt_of_a_request_needs_its_own_room(surroundings: Surroundings) -> None:
+    async with team(surroundings, [cut(), LOOK, REPORT], {"run_tokens": 16_000}) as twin:
+        run = await carried_out(surroundings)
+    assert len(twin.requests) == 1
+    assert run.status is RunStatus.SUCCEEDED
+    assert run.usage.budget_exhausted == "run_tokens"
+    used = await today(surroundings)
+    assert 8_000 < used.spent_tokens <= 16_000
+    assert used.reserved_tokens == 0
+
+
 async def test_with_nothing_left_at_all_the_run_still_answers(surroundings: Surroundings) -> None:
     async with team(surroundings, [LOOK], {"day_usd": 0.0001}) as twin:
         run = await carried_out(surroundings)

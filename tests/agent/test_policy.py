@@ -194,6 +194,7 @@ async def test_usage_is_summed_and_the_words_are_recorded(run: Callable[..., Any
     finished = of(events, RunEventType.RUN_FINISHED)[0]
     assert finished["usage"] == {
         "requests": 2, "tool_calls": 1, "input_tokens": 400, "output_tokens": 27, "cost_usd": 0.0,
+        "budget_exhausted": None,
     }  # fmt: skip
     responded = of(events, RunEventType.MODEL_RESPONDED)
     assert responded[0]["text"] == "Let me look."

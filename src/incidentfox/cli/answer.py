@@ -37,6 +37,9 @@ def print_answer(answer: Answer) -> None:
             table.add_row(f"  {suspect.score:.2f}", Text(suspect.service), Text(change), Text(suspect.reason))
         console.print(table)
     usage = answer.usage
+    if usage.budget_exhausted:
+        words = f"\nThe budget {usage.budget_exhausted} was used up: the offline model finished this investigation."
+        console.print(Text(words, style="yellow"))
     console.print(
         Text(
             f"\n{usage.requests} model requests, {usage.tool_calls} tool calls, {answer.duration_s:.1f} s, "

@@ -22,6 +22,7 @@ NOUNS = {
         "incidentfox.cli.config", "Configuration: agents, prompts, tools, integrations, routing, destinations."
     ),
     "secret": Noun("incidentfox.cli.secret", 'Secrets of a node; configuration refers to them as {"$secret": "name"}.'),
+    "budget": Noun("incidentfox.cli.budget", "Limits on what a team's models may cost, and today's use of them."),
     "token": Noun("incidentfox.cli.token", "Bearer tokens of teams and organisation admins."),
     "route": Noun("incidentfox.cli.route", "Routing of events to teams."),
     "audit": Noun(

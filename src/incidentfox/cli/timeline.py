@@ -53,11 +53,17 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "…"
 
 
+def _exhausted(data: Mapping[str, Any]) -> str:
+    used = f"{_short(data.get('used'))} of {_short(data.get('allowed'))}"
+    return f"{data.get('limit')} is used up ({used}); the offline model goes on"
+
+
 _DETAIL: Mapping[RunEventType, _Describe] = {
     RunEventType.DELIVERY_ACCEPTED: lambda data: f"{data.get('source')} {data.get('event_type')}",
     RunEventType.DELIVERY_ROUTED: _routed,
     RunEventType.RUN_STARTED: lambda data: f"agent {data.get('agent')} with model {data.get('model')}",
     RunEventType.MODEL_RESPONDED: _responded,
+    RunEventType.BUDGET_EXHAUSTED: _exhausted,
     RunEventType.TOOL_CALLED: _called,
     RunEventType.TOOL_RETURNED: _returned,
     RunEventType.CLAIM_DROPPED: lambda data: f"{data.get('claim')} ({data.get('reason')})",

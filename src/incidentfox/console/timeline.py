@@ -152,6 +152,17 @@ def _responded(_: Timeline, event: RunEvent) -> Entry:
     return entry
 
 
+def _exhausted(_: Timeline, event: RunEvent) -> Entry:
+    data = event.data
+    title = "Budget used up: the offline model goes on"
+    detail = f"{data.get('limit')}: {_amount(data.get('used'))} of {_amount(data.get('allowed'))}"
+    return _entry(event, "drop", "warn", title, detail)
+
+
+def _amount(value: Any) -> str:
+    return f"{value:,.10g}" if isinstance(value, int | float) else "?"
+
+
 def _called(timeline: Timeline, event: RunEvent) -> Entry:
     entry = _call_entry(timeline, event)
     entry.icon, entry.tone, entry.detail = "spinner", "live", "running"
@@ -242,6 +253,7 @@ _DESCRIBE: Mapping[RunEventType, Callable[[Timeline, RunEvent], Entry]] = {
     RunEventType.DELIVERY_ROUTED: _routed,
     RunEventType.RUN_STARTED: _started,
     RunEventType.MODEL_RESPONDED: _responded,
+    RunEventType.BUDGET_EXHAUSTED: _exhausted,
     RunEventType.TOOL_CALLED: _called,
     RunEventType.TOOL_RETURNED: _returned,
     RunEventType.CLAIM_DROPPED: _dropped,

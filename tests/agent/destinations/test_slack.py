@@ -206,6 +206,12 @@ def test_words_from_outside_cannot_ping_link_or_break_out() -> None:
     assert "<" not in plain_text(made, URL)
 
 
+def test_an_answer_that_was_finished_without_the_model_says_so() -> None:
+    assert "used up" not in json.dumps(blocks(answer(), {}, URL))
+    made = answer(usage=Usage(requests=5, tool_calls=6, budget_exhausted="day_usd"))
+    assert "budget day_usd used up: finished by the offline model" in json.dumps(blocks(made, {}, URL))
+
+
 def test_without_a_cause_the_message_says_so_and_names_a_suspect() -> None:
     made = answer(root_cause=None, remediation=None, confidence=0.2, evidence=())
     text = json.dumps(blocks(made, {}, URL), ensure_ascii=False)

@@ -127,9 +127,11 @@ def _code(text: str) -> str:
 
 
 def _footer(answer: Answer) -> str:
+    exhausted = answer.usage.budget_exhausted
     return (
         f"run {answer.run_id} · {answer.duration_s:.1f} s · {answer.usage.tool_calls} tool calls · "
         f"configuration {answer.config_hash.removeprefix('sha256:')[:12]}"
+        + (f" · budget {exhausted} used up: finished by the offline model" if exhausted else "")
     )
 
 
