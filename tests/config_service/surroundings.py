@@ -85,9 +85,9 @@ def settings_for(database: Database, trusted: Trusted) -> ConfigServiceSettings:
 
 
 @asynccontextmanager
-async def running(database: Database, trusted: Trusted) -> AsyncIterator[Service]:
-    """Runs the application's lifespan and a client to it."""
-    app = create_app(settings_for(database, trusted))
+async def running(database: Database, trusted: Trusted, **changed: Any) -> AsyncIterator[Service]:
+    """Runs the application's lifespan and a client to it; `changed` are settings other than the usual."""
+    app = create_app(settings_for(database, trusted).model_copy(update=changed))
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

@@ -19,8 +19,8 @@ class TokenKind(StrEnum):
     ORG_ADMIN = "org_admin"
 
 
-UserHandle = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._%+@-]{0,199}$")]
-"""A person, as the organisation knows them: an e-mail address or a handle."""
+UserHandle = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._%+@-]{0,199}$")]
+"""A person, as the organisation knows them: an e-mail address or a handle, in lower case."""
 
 
 class CreateToken(WireModel):
