@@ -20,6 +20,7 @@ from tests.config_service.surroundings import Service, Tenants, new_event, new_r
 from incidentfox.clients.config_service import AUDIENCE
 from incidentfox.contracts.audit import AppendAuditEvent
 from incidentfox.contracts.captures import KeepCapture
+from incidentfox.contracts.change_requests import OpenChangeRequest, PatchChange
 from incidentfox.contracts.events import AppendRunEvents
 from incidentfox.contracts.permissions import SERVICE_PERMISSIONS
 from incidentfox.contracts.recordings import UploadRecording
@@ -38,6 +39,19 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/orgs/{org_id}/nodes": {"node_id": "evil", "parent_id": "{node_id}", "kind": "team", "name": "x"},
     "PUT /api/v1/orgs/{org_id}/nodes/{node_id}/configuration": {"budgets": {"run_tokens": 1}},
     "PATCH /api/v1/orgs/{org_id}/nodes/{node_id}/configuration": {"budgets": {"run_tokens": 1}},
+    "POST /api/v1/orgs/{org_id}/nodes/{node_id}/configuration/rollback": {"version": 0},
+    "PATCH /api/v1/orgs/{org_id}/nodes/{node_id}": {"name": "evil"},
+    "POST /api/v1/orgs/{org_id}/nodes/{node_id}/archive": None,
+    "POST /api/v1/orgs/{org_id}/nodes/{node_id}/restore": None,
+    "POST /api/v1/orgs/{org_id}/nodes/{node_id}/change-requests": {
+        "title": "evil",
+        "change": {"kind": "patch", "patch": {"budgets": {"run_tokens": 1}}},
+    },
+    "POST /api/v1/orgs/{org_id}/nodes/{node_id}/change-requests/{request_id}/approve": {},
+    "POST /api/v1/orgs/{org_id}/nodes/{node_id}/change-requests/{request_id}/reject": {},
+    "POST /api/v1/orgs/{org_id}/nodes/{node_id}/change-requests/{request_id}/withdraw": {},
+    "POST /api/v1/orgs/{org_id}/nodes/{node_id}/change-requests/{request_id}/rebase": None,
+    "POST /api/v1/orgs/{org_id}/nodes/{node_id}/change-requests/{request_id}/comments": {"text": "evil"},
     "PUT /api/v1/orgs/{org_id}/nodes/{node_id}/secrets/{name}": {"value": "evil"},
     "POST /api/v1/orgs/{org_id}/tokens": {"name": "evil", "team_node_id": "{node_id}"},
     "POST /api/v1/orgs/{org_id}/tokens/{token_id}/rotate": {"overlap_s": 0},
@@ -88,6 +102,9 @@ async def victim(service: Service, tenants: Tenants) -> Victim:
     document = {"agents": {"investigator": {"description": MARKER}}, "routing": {"services": [MARKER]}}
     await admin.put_configuration(tenants.org, "payments", document)
     await admin.put_secret(tenants.org, "payments", "stripe", MARKER)
+    wanted = OpenChangeRequest(title=MARKER, change=PatchChange(patch={"agents": {"b": {"description": MARKER}}}))
+    asked = await admin.open_change_request(tenants.org, "payments", wanted)
+    await admin.comment_on_change_request(tenants.org, "payments", asked.request_id, MARKER)
     request = new_run("payments", input=RunInput(prompt=MARKER))
     await orchestrator.create_run(tenants.org, request)
     await agent.append_run_events(tenant, request.run_id, AppendRunEvents(events=(new_event(MARKER, text=MARKER),)))
@@ -113,6 +130,8 @@ async def victim(service: Service, tenants: Tenants) -> Victim:
             "capture_id": capture.capture_id,
             "document_hash": effective.hash,
             "name": "stripe",
+            "version": "1",
+            "request_id": asked.request_id,
         },
         run=request.model_dump(mode="json"),
     )
@@ -168,6 +187,9 @@ def state_of(service: Service, org: str) -> dict[str, Any]:
         "config_run_effects",
         "config_run_captures",
         "config_sign_in_codes",
+        "config_node_versions",
+        "config_change_requests",
+        "config_change_request_comments",
     ]
     settings = tenant_settings(org)
     found = {table: sorted(query(service.database, f"SELECT t::text FROM {table} t", settings)) for table in tables}
@@ -243,6 +265,8 @@ def _without_echo(route: str, answer: Any) -> str:
 
 # Lists of the attacker's own, and writes that land in the attacker's own tenant. What they hold is checked above.
 _HARMLESS = {
+    "GET /api/v1/configuration/schema",
+    "GET /api/v1/orgs/{org_id}/change-requests",
     "GET /api/v1/orgs/{org_id}/nodes",
     "GET /api/v1/orgs/{org_id}/tokens",
     "GET /api/v1/orgs/{org_id}/audit-events",

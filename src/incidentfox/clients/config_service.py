@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+from incidentfox.clients.change_requests import ChangeRequestCalls
 from incidentfox.clients.configuration import ConfigurationCalls
 from incidentfox.clients.transport import Call, Credential, ServiceCredential, TokenCredential, Transport, segment
+from incidentfox.clients.tree import TreeCalls
 from incidentfox.contracts.audit import AppendAuditEvent, AuditChain, AuditEvent, AuditFilters, ExportFormat
 from incidentfox.contracts.budgets import Reservation, ReserveBudget, SettleBudget, TeamBudget
 from incidentfox.contracts.captures import Capture, CaptureContent, KeepCapture
@@ -24,6 +26,7 @@ from incidentfox.contracts.configuration import (
     SecretSummary,
 )
 from incidentfox.contracts.events import AppendRunEvents, RunEvent
+from incidentfox.contracts.master_keys import Reencryption
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.recordings import Recording, RecordingContent, UploadRecording
@@ -39,13 +42,12 @@ from incidentfox.contracts.tokens import (
     SignInCode,
     Token,
 )
-from incidentfox.contracts.tree import CreateNode, CreateOrganisation, Node
 from incidentfox.kernel.tenant import Tenant
 
 AUDIENCE = "config-service"
 
 
-class ConfigServiceClient(ConfigurationCalls):
+class ConfigServiceClient(TreeCalls, ConfigurationCalls, ChangeRequestCalls):
     """Every call of the Config Service. `credential` None: only the public calls."""
 
     def __init__(self, base_url: str, credential: Credential | None, *, attempts: int = 3) -> None:
@@ -85,28 +87,7 @@ class ConfigServiceClient(ConfigurationCalls):
         """Revokes the token of this credential."""
         await self._transport.json(Call("DELETE", "/api/v1/me/token", Permission.SELF))
 
-    # -- tree and secrets -------------------------------------------------------------------------------------------
-
-    async def create_organisation(self, request: CreateOrganisation) -> Node:
-        """Creates an organisation; Conflict when the id is taken."""
-        tenant = Tenant(request.org_id)
-        call = Call("POST", "/api/v1/orgs", Permission.ORGS_CREATE, tenant, request, repeatable=False)
-        return await self._transport.model(call, Node)
-
-    async def create_node(self, org_id: str, request: CreateNode) -> Node:
-        """Creates a unit or team; Conflict when the id is taken in the organisation."""
-        call = self._org_call("POST", org_id, "/nodes", Permission.NODES_WRITE, request, repeatable=False)
-        return await self._transport.model(call, Node)
-
-    async def nodes(self, org_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Node]:
-        """The nodes that the caller may see."""
-        call = self._org_call("GET", org_id, "/nodes", Permission.NODES_READ, query={"cursor": cursor, "limit": limit})
-        return await self._transport.model(call, Page[Node])
-
-    async def node(self, org_id: str, node_id: str) -> Node:
-        """One node."""
-        call = self._org_call("GET", org_id, f"/nodes/{segment(node_id)}", Permission.NODES_READ)
-        return await self._transport.model(call, Node)
+    # -- secrets ----------------------------------------------------------------------------------------------------
 
     async def team_budget(self, org_id: str, team_node_id: str) -> TeamBudget:
         """What a team may spend on models and has spent today (UTC)."""
@@ -123,6 +104,11 @@ class ConfigServiceClient(ConfigurationCalls):
         """The node's secrets, without their values."""
         call = self._org_call("GET", org_id, f"/nodes/{segment(node_id)}/secrets", Permission.CONFIG_READ)
         return await self._transport.model(call, Page[SecretSummary])
+
+    async def reencrypt_secrets(self, org_id: str) -> Reencryption:
+        """Seals a batch of secrets under the current master key; to be called until nothing remains."""
+        call = self._org_call("POST", org_id, "/secrets/reencrypt", Permission.SECRETS_WRITE)
+        return await self._transport.model(call, Reencryption)
 
     # -- tokens, audit, recordings ---------------------------------------------------------------------------------
 
@@ -341,10 +327,6 @@ class ConfigServiceClient(ConfigurationCalls):
         return await self._transport.model(Call("GET", path, Permission.RUNS_READ, tenant), RecordingContent)
 
     # ---------------------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _org_call(method: str, org_id: str, path: str, permission: Permission, body: Any = None, **rest: Any) -> Call:
-        return Call(method, f"/api/v1/orgs/{segment(org_id)}{path}", permission, Tenant(org_id), body, **rest)
 
     @staticmethod
     def _run_call(

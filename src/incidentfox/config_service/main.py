@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from incidentfox.config_service.approvals.api import router as approvals
 from incidentfox.config_service.audit.api import router as audit
 from incidentfox.config_service.audit.denials import install_denial_audit
 from incidentfox.config_service.audit.sealer import Sealer
@@ -44,6 +45,7 @@ ROUTERS = (
     sign_in,
     tree,
     configuration,
+    approvals,
     secrets,
     budgets,
     routing,

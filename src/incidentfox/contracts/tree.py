@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import Field
+
+from incidentfox.contracts.configuration import JsonObject
 from incidentfox.contracts.model import Name, NodeId, OrgId, WireModel
 
 
@@ -30,6 +33,30 @@ class CreateNode(WireModel):
     parent_id: NodeId
     kind: NodeKind
     name: Name
+    configuration: JsonObject | None = Field(
+        default=None, description="The node's first document, where policies above require values of a team."
+    )
+
+
+class UpdateNode(WireModel):
+    """Renames a node, moves it with everything below it, or both. What is left out stays."""
+
+    name: Name | None = None
+    parent_id: NodeId | None = None
+
+
+class Removal(WireModel):
+    """What falls with a node, or what would (`dry_run`). Runs, audit events and the history of documents stay."""
+
+    org_id: OrgId
+    node_id: NodeId
+    dry_run: bool
+    units: tuple[NodeId, ...] = Field(description="The units that go, topmost first.")
+    teams: tuple[NodeId, ...] = Field(description="The teams that go. Their ids are never given out again.")
+    identifiers: int = Field(description="Routing identifiers that become free.")
+    secrets: int
+    tokens: int = Field(description="Tokens of these teams that are revoked.")
+    change_requests: int = Field(description="Open change requests that are withdrawn.")
 
 
 class Node(WireModel):

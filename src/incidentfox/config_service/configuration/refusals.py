@@ -8,7 +8,12 @@ from incidentfox.config_service.configuration.judgement import Judgement
 from incidentfox.config_service.configuration.rules import MAX_ERRORS
 from incidentfox.contracts.explanation import Refusal
 from incidentfox.contracts.problem import FieldError
-from incidentfox.kernel.errors import Conflict, Failure, Unprocessable
+from incidentfox.kernel.errors import Conflict, Failure, PreconditionFailed, TooLarge, Unprocessable
+
+REFUSED = (Conflict, PreconditionFailed, TooLarge, Unprocessable)
+"""What a preview answers as a refusal; anything else is an error of the preview itself."""
+
+_KINDS: dict[int, type[Failure]] = {kind.status: kind for kind in REFUSED}
 
 
 def refusals(judgement: Judgement, *, approved: bool = False) -> Iterator[Failure]:
@@ -38,6 +43,12 @@ def refuse_invalid(errors: Sequence[FieldError]) -> Unprocessable:
 def as_refusal(failure: Failure) -> Refusal:
     """A failure as a preview shows it."""
     return Refusal(status=failure.status, code=failure.code, detail=failure.detail, errors=failure.errors)
+
+
+def as_failure(refusal: Refusal) -> Failure:
+    """The failure that a preview shows as a refusal."""
+    kind = _KINDS[refusal.status]
+    return kind(refusal.detail, code=refusal.code, errors=refusal.errors)
 
 
 def _first(errors: Sequence[FieldError]) -> str:

@@ -18,7 +18,7 @@ from incidentfox.config_service.configuration.governance import loosened, read_p
 from incidentfox.config_service.configuration.judgement import Judgement, Standing, stand, walk
 from incidentfox.config_service.configuration.levels import POLICIES
 from incidentfox.config_service.configuration.pointers import join
-from incidentfox.config_service.configuration.refusals import as_refusal, refusals, refuse_invalid
+from incidentfox.config_service.configuration.refusals import REFUSED, as_refusal, refusals, refuse_invalid
 from incidentfox.config_service.configuration.rules import judge_own, merge_patch
 from incidentfox.config_service.preconditions import require_version
 from incidentfox.config_service.routing.service import claim_identifiers
@@ -30,15 +30,12 @@ from incidentfox.contracts.explanation import WritePreview
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.tree import Node, NodeKind
 from incidentfox.kernel.crypto import canonical_json, content_hash
-from incidentfox.kernel.errors import Conflict, Failure, PreconditionFailed, TooLarge, Unprocessable
+from incidentfox.kernel.errors import Failure, TooLarge
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
 """Canonical JSON of one node's own document: many small patches may not add up to more than one request could hold."""
 
 _BATCH = 25  # nodes judged between two looks at the event loop: about ten milliseconds
-
-REFUSED = (Conflict, PreconditionFailed, TooLarge, Unprocessable)
-"""What a preview answers as a refusal; anything else is an error of the preview itself."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +85,13 @@ async def write(session: Session, change: DocumentChange, approval: Approval | N
     return version
 
 
-async def preview(session: Session, change: DocumentChange) -> WritePreview:
+async def preview(session: Session, change: DocumentChange, *, approved: bool = False) -> WritePreview:
     """What `write` would do: its refusals, and what would change for whom. Writes nothing."""
     try:
         plan = await _plan(session, change, shows=True)
     except REFUSED as failure:
         return WritePreview(org_id=session.org_id, node_id=change.node_id, refusals=(as_refusal(failure),))
-    found = [*refusals(plan.judgement), *await _claim_conflicts(session, plan)]
+    found = [*refusals(plan.judgement, approved=approved), *await _claim_conflicts(session, plan)]
     return WritePreview(
         org_id=session.org_id,
         node_id=change.node_id,

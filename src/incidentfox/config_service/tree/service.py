@@ -1,4 +1,4 @@
-"""Creates and reads organisations, units and teams."""
+"""Creates organisations, reads units and teams. What changes the tree's shape is in `reshaping.py`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import re
 from incidentfox.config_service.audit.service import Fact, record
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tree import store
-from incidentfox.config_service.tree.rules import judge_new_node
 from incidentfox.contracts.page import Page
-from incidentfox.contracts.tree import CreateNode, CreateOrganisation, Node, NodeKind
+from incidentfox.contracts.tree import CreateOrganisation, Node, NodeKind
 from incidentfox.kernel.crypto import content_hash
 from incidentfox.kernel.errors import Conflict, Invalid, NotFound, Unprocessable
 from incidentfox.kernel.web.pagination import decode_cursor, page
@@ -24,22 +23,8 @@ async def create_organisation(session: Session, request: CreateOrganisation) -> 
     root = await store.insert_node(session, request.org_id, None, NodeKind.ORG, request.name)
     if root is None:
         raise Conflict(f"There is an organisation {request.org_id!r} already.", code="org_exists")
-    await record(session, Fact("organisation.created", request.org_id, after_hash=_hash(root)))
+    await record(session, Fact("organisation.created", request.org_id, after_hash=node_hash(root)))
     return root
-
-
-async def create_node(session: Session, request: CreateNode) -> Node:
-    """Creates a unit or team; Conflict when the id is taken, Unprocessable when it may not stand there."""
-    session.require_whole_org()
-    await store.lock_tree(session)
-    parent = await store.node(session, request.parent_id)
-    judge_new_node(request, parent, await store.depth(session, request.parent_id))
-    node = await store.insert_node(session, request.node_id, request.parent_id, request.kind, request.name)
-    if node is None:
-        raise Conflict(f"There is a node {request.node_id!r} already.", code="node_exists")
-    team = node.node_id if node.kind is NodeKind.TEAM else None
-    await record(session, Fact("node.created", node.node_id, team, after_hash=_hash(node)))
-    return node
 
 
 async def require_node(session: Session, node_id: str) -> Node:
@@ -73,5 +58,6 @@ async def list_nodes(session: Session, cursor: str | None, limit: int) -> Page[N
     return page(await store.nodes_after(session, after, limit + 1), limit, lambda node: node.node_id)
 
 
-def _hash(node: Node) -> str:
+def node_hash(node: Node) -> str:
+    """The content of a node, for the audit."""
     return content_hash(node.model_dump(mode="json", exclude={"created_at"}))
