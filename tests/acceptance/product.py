@@ -168,11 +168,17 @@ class Product:
             admin=admin,
             orchestrator=OrchestratorClient(self.url("orchestrator"), TokenCredential(token)),
             recording_id=recording.recording_id,
-            pagerduty=await self._sender(org_id, "pagerduty"),
-            custom=await self._sender(org_id, "custom"),
+            pagerduty=await self.sender(org_id, "pagerduty"),
+            custom=await self.sender(org_id, "custom"),
         )
         self._tenants.append(made)
         return made
+
+    async def sender(self, org_id: str, source: str) -> Sender:
+        """A sender at a new endpoint, whose limit is far above what this machine can take."""
+        wanted = CreateEndpoint(source=source, name="acceptance", rate_per_minute=600_000, burst=60_000)
+        created = await self.orchestrator.create_endpoint(org_id, wanted)
+        return Sender(self.http, self.url("orchestrator") + created.endpoint.path, created.secret)
 
     async def posts(self, *run_ids: str) -> list[dict[str, Any]]:
         """The messages in Slack that carry one of these runs in their metadata, oldest first."""
@@ -244,11 +250,6 @@ class Product:
         with contextlib.suppress(httpx2.TransportError):
             return (await self.http.get(str(self._specs[process].ready_url))).status_code == 200
         return False
-
-    async def _sender(self, org_id: str, source: str) -> Sender:
-        wanted = CreateEndpoint(source=source, name="acceptance", rate_per_minute=600_000, burst=60_000)
-        created = await self.orchestrator.create_endpoint(org_id, wanted)
-        return Sender(self.http, self.url("orchestrator") + created.endpoint.path, created.secret)
 
     def _document(self) -> dict[str, Any]:
         slack = {

@@ -67,8 +67,8 @@ class Sender:
     def signed(self, message: Message) -> dict[str, str]:
         """The headers of one attempt, as the endpoint's source asks for them."""
         if "/pagerduty/" in self.url:
-            digest = hmac.new(self.secret.encode(), message.body, hashlib.sha256).hexdigest()
-            return {"Content-Type": "application/json", "X-PagerDuty-Signature": f"v1={digest}"}
+            signature = pagerduty_signature(self.secret, message.body)
+            return {"Content-Type": "application/json", "X-PagerDuty-Signature": signature}
         timestamp = str(int(time.time()))
         content = f"{message.key}.{timestamp}.".encode() + message.body
         key = base64.b64decode(self.secret.removeprefix("whsec_"))
@@ -79,6 +79,11 @@ class Sender:
             "webhook-timestamp": timestamp,
             "webhook-signature": f"v1,{signature}",
         }
+
+
+def pagerduty_signature(secret: str, body: bytes) -> str:
+    """The value of `X-PagerDuty-Signature`."""
+    return "v1=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def pagerduty_event(
