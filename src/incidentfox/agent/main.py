@@ -9,9 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from genai_prices.data_snapshot import get_snapshot
 
 from incidentfox.agent.api import Door, router
+from incidentfox.agent.destination import known_destinations
+from incidentfox.agent.provider import known_providers
 from incidentfox.agent.settings import AgentSettings
+from incidentfox.agent.toolbox import catalogue
 from incidentfox.agent.workflow import QUEUE, declare_run
 from incidentfox.clients.agent import AUDIENCE
 from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential
@@ -44,6 +48,7 @@ def main() -> None:
 
 def create_app(settings: AgentSettings) -> FastAPI:
     """The application with given settings. It executes runs as long as it is up."""
+    _load_all()
     identity = ServiceIdentity(SERVICE, settings.identity_key())
     client = ConfigServiceClient(settings.config_service_url, ServiceCredential(identity))
     engine = Engine(settings.engine())
@@ -74,3 +79,11 @@ def create_app(settings: AgentSettings) -> FastAPI:
     )
     service.include_router(router(Door(engine, client)))
     return service
+
+
+def _load_all() -> None:
+    """Finds plug-ins and price table now: a broken one stops the start, and no incident waits for their imports."""
+    catalogue()
+    known_providers()
+    known_destinations()
+    get_snapshot()
