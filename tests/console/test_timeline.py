@@ -40,7 +40,7 @@ def test_a_budget_that_is_used_up_is_said() -> None:
     data: dict[str, object] = {"limit": "day_tokens", "allowed": 200000.0, "used": 198500.0, "wanted": 9000.0}
     (entry,) = build([event(RunEventType.BUDGET_EXHAUSTED, data)], None).entries
     assert (entry.tone, entry.title) == ("warn", "Budget used up: the offline model goes on")
-    assert entry.detail == "day_tokens: 198,500 of 200,000"
+    assert entry.detail == "day_tokens: 198,500 of 200,000 used, the next request may take 9,000"
 
 
 def test_calls_know_which_evidence_rests_on_them() -> None:

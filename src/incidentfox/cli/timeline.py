@@ -48,14 +48,34 @@ def _effect(data: Mapping[str, Any]) -> str:
     )
 
 
+def _amount(value: Any) -> str:
+    return f"{value:,.10g}" if isinstance(value, int | float) else "an unknown amount"
+
+
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 40 else text[:37] + "…"
 
 
 def _exhausted(data: Mapping[str, Any]) -> str:
-    used = f"{_short(data.get('used'))} of {_short(data.get('allowed'))}"
-    return f"{data.get('limit')} is used up ({used}); the offline model goes on"
+    used, allowed, wanted = (_amount(data.get(key)) for key in ("used", "allowed", "wanted"))
+    return f"{data.get('limit')}: {used} of {allowed}, up to {wanted} more wanted; the offline model goes on"
+
+
+def _amount(value: Any) -> str:
+    return f"{value:,.10g}" if isinstance(value, int | float) else "an unknown amount"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "…"
+
+
+def _exhausted(data: Mapping[str, Any]) -> str:
+    used = f"{_amount(data.get('used'))} of {_amount(data.get('allowed'))}"
+    return (
+        f"{data.get('limit')}: {used}, and up to {_amount(data.get('wanted'))} more wanted; the offline model goes on"
+    )
 
 
 _DETAIL: Mapping[RunEventType, _Describe] = {

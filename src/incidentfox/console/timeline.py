@@ -155,12 +155,12 @@ def _responded(_: Timeline, event: RunEvent) -> Entry:
 def _exhausted(_: Timeline, event: RunEvent) -> Entry:
     data = event.data
     title = "Budget used up: the offline model goes on"
-    detail = f"{data.get('limit')}: {_amount(data.get('used'))} of {_amount(data.get('allowed'))}"
-    return _entry(event, "drop", "warn", title, detail)
+    used = f"{data.get('limit')}: {_amount(data.get('used'))} of {_amount(data.get('allowed'))} used"
+    return _entry(event, "drop", "warn", title, f"{used}, the next request may take {_amount(data.get('wanted'))}")
 
 
 def _amount(value: Any) -> str:
-    return f"{value:,.10g}" if isinstance(value, int | float) else "?"
+    return f"{value:,.10g}" if isinstance(value, int | float) else "an unknown amount"
 
 
 def _called(timeline: Timeline, event: RunEvent) -> Entry:
