@@ -47,3 +47,21 @@ def set_secret(
         return await session.config_service.put_secret(session.org_id, node_id, name, value)
 
     print_object(call(write), as_json=as_json)
+
+
+@app.command("rotate")
+def rotate_master_key() -> None:
+    """Move every secret of the organisation, and of its webhooks, to the current master key; runs go on meanwhile."""
+
+    async def move(session: Session) -> None:
+        services = (("config-service", session.config_service), ("orchestrator", session.orchestrator))
+        for name, service in services:
+            moved = 0
+            while True:
+                step = await service.reencrypt_secrets(session.org_id)
+                moved += step.reencrypted
+                if step.remaining == 0:
+                    break
+            typer.echo(f"{name}: {moved} secrets moved to the master key {step.key_id}, none left under another")
+
+    call(move)

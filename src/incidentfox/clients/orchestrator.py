@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from incidentfox.clients.transport import Call, Credential, Transport, segment
+from incidentfox.contracts.master_keys import Reencryption
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.webhooks import (
@@ -55,6 +56,11 @@ class OrchestratorClient:
         path = f"/webhook-endpoints/{segment(endpoint_id)}/secrets"
         call = self._call("POST", org_id, path, Permission.WEBHOOKS_WRITE, request, repeatable=False)
         return await self._transport.model(call, CreatedEndpoint)
+
+    async def reencrypt_secrets(self, org_id: str) -> Reencryption:
+        """Seals a batch of webhook secrets under the current master key; to be called until nothing remains."""
+        call = self._call("POST", org_id, "/webhook-endpoints/reencrypt", Permission.WEBHOOKS_WRITE)
+        return await self._transport.model(call, Reencryption)
 
     async def disable_endpoint(self, org_id: str, endpoint_id: str) -> Endpoint:
         """Shuts an endpoint: every delivery to it is refused from then on."""

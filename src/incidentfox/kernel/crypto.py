@@ -40,14 +40,22 @@ class Keyring:
 
     def open(self, ciphertext: bytes, *place: str) -> str:
         """Decrypts; IntegrityFailure when the place, the key or a single bit differs."""
-        key_id, _, rest = ciphertext.partition(b".")
-        key = self.keys.get(key_id.decode(errors="replace"))
+        rest = ciphertext.partition(b".")[2]
+        key = self.keys.get(self.key_of(ciphertext))
         if key is None:
             raise IntegrityFailure("A secret was sealed with a master key that is not configured here.")
         try:
             return AESGCM(key).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _associated(place)).decode()
         except InvalidTag:
             raise IntegrityFailure("A stored secret does not belong to the place where it was found.") from None
+
+    def key_of(self, ciphertext: bytes) -> str:
+        """The id of the key that a ciphertext was sealed with, whether it is here or not."""
+        return ciphertext.partition(b".")[0].decode(errors="replace")
+
+    def reseal(self, ciphertext: bytes, *place: str) -> bytes:
+        """The same secret under the current key. Raises as `open`."""
+        return self.seal(self.open(ciphertext, *place), *place)
 
 
 def parse_keyring(document: str) -> Keyring:

@@ -11,6 +11,7 @@ from incidentfox.config_service.secrets import service
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.configuration import PutSecret, ResolvedSecrets, ResolveSecrets, SecretSummary
+from incidentfox.contracts.master_keys import Reencryption
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.web.pagination import Cursor, Limit
@@ -41,6 +42,17 @@ async def list_secrets(
 ) -> Page[SecretSummary]:
     """The node's own secrets, without their values."""
     return await service.list_secrets(session, node_id, cursor, limit)
+
+
+@router.post("/orgs/{org_id}/secrets/reencrypt")
+async def reencrypt_secrets(
+    request: Request, session: Annotated[Session, org_session(Permission.SECRETS_WRITE)]
+) -> Reencryption:
+    """Seals a batch of the organisation's secrets under the current master key. Call it until `remaining` is 0.
+
+    Values do not change, nothing is shown, and runs resolve secrets meanwhile; interrupted, it goes on where it was.
+    """
+    return await service.reencrypt(session, parts_of(request).keyring)
 
 
 @router.post("/internal/teams/{node_id}/secrets/resolve")

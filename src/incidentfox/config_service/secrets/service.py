@@ -11,15 +11,19 @@ from incidentfox.config_service.secrets.rules import nearest
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tree.service import require_node, require_team
 from incidentfox.contracts.configuration import PutSecret, ResolvedSecrets, ResolveSecrets, SecretSummary
+from incidentfox.contracts.master_keys import Reencryption
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.tree import NodeKind
-from incidentfox.kernel.crypto import Keyring
+from incidentfox.kernel.crypto import Keyring, content_hash
 from incidentfox.kernel.errors import Conflict, Invalid, Unprocessable
 from incidentfox.kernel.web.pagination import decode_cursor, page
 
 MAX_NAMES = 64
 """Secrets of one resolution."""
+
+REENCRYPTED_AT_ONCE = 100
+"""Secrets of one call that moves them to another master key."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
@@ -29,10 +33,36 @@ async def put_secret(session: Session, keyring: Keyring, node_id: str, name: str
     node = await require_node(session, node_id)
     session.require_writable(node_id)
     ciphertext = keyring.seal(request.value, session.org_id, node_id, name)
+    before = await store.ciphertext(session, node_id, name)
     summary = await store.put(session, node_id, name, ciphertext, keyring.current)
     team = node_id if node.kind is NodeKind.TEAM else None
-    await record(session, Fact("secret.written", f"{node_id}/{name}", team, detail={"key_id": keyring.current}))
+    # Hashes of the ciphertexts, which are random: they tell versions apart and nothing about the value.
+    hashes = (_hash(before) if before is not None else None, _hash(ciphertext))
+    await record(session, Fact("secret.written", f"{node_id}/{name}", team, *hashes, {"key_id": keyring.current}))
     return summary
+
+
+async def reencrypt(session: Session, keyring: Keyring) -> Reencryption:
+    """Seals one batch of the organisation's secrets under the current master key; what each of them holds stays.
+
+    Raises Conflict when all that is left was sealed with keys that are not in the key file.
+    """
+    session.require_whole_org()
+    batch = await store.lock_sealed_with(session, set(keyring.keys) - {keyring.current}, REENCRYPTED_AT_ONCE)
+    for secret in batch:
+        ciphertext = keyring.reseal(secret.ciphertext, session.org_id, secret.node_id, secret.name)
+        await store.replace_ciphertext(session, secret, ciphertext, keyring.current)
+    others = await store.count_not_sealed_with(session, keyring.current)
+    if batch:
+        detail = {"key_id": keyring.current, "secrets": len(batch), "remaining": sum(others.values())}
+        await record(session, Fact("secret.reencrypted", session.org_id, detail=detail))
+    elif absent := sorted(set(others) - set(keyring.keys)):
+        raise Conflict(
+            f"Secrets are sealed with master keys that are not in the key file: {', '.join(absent)}. Put them back, or"
+            " write those secrets anew.",
+            code="master_key_absent",
+        )
+    return Reencryption(key_id=keyring.current, reencrypted=len(batch), remaining=sum(others.values()))
 
 
 async def list_secrets(session: Session, node_id: str, cursor: str | None, limit: int) -> Page[SecretSummary]:
@@ -62,3 +92,7 @@ async def resolve(session: Session, keyring: Keyring, team_node_id: str, request
         detail = {"run_id": request.run_id}
         await record(session, Fact("secret.resolved", f"{secret.node_id}/{secret.name}", team_node_id, detail=detail))
     return ResolvedSecrets(values=values)
+
+
+def _hash(ciphertext: bytes) -> str:
+    return content_hash(ciphertext.hex())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from incidentfox.config_service.secrets.rules import SealedSecret
@@ -36,6 +36,48 @@ async def summaries(session: Session, node_id: str, after: str | None, limit: in
         statement = statement.where(secrets.c.name > after)
     rows = await session.connection.execute(statement.order_by(secrets.c.name).limit(limit))
     return [_summary(row) for row in rows]
+
+
+async def ciphertext(session: Session, node_id: str, name: str) -> bytes | None:
+    """What a secret of a node holds now; None when it is not set there. Locked until the end of the transaction."""
+    statement = (
+        select(secrets.c.ciphertext)
+        .where(secrets.c.org_id == session.org_id, secrets.c.node_id == node_id, secrets.c.name == name)
+        .with_for_update()
+    )
+    found: bytes | None = (await session.connection.execute(statement)).scalar_one_or_none()
+    return found
+
+
+async def lock_sealed_with(session: Session, key_ids: Collection[str], limit: int) -> list[SealedSecret]:
+    """Secrets that are sealed with one of these keys, locked; those that another writer holds are left for later."""
+    statement = (
+        select(secrets.c.node_id, secrets.c.name, literal(0).label("distance"), secrets.c.ciphertext)
+        .where(secrets.c.org_id == session.org_id, secrets.c.key_id.in_(key_ids))
+        .order_by(secrets.c.node_id, secrets.c.name)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [SealedSecret(**row._mapping) for row in await session.connection.execute(statement)]
+
+
+async def replace_ciphertext(session: Session, secret: SealedSecret, ciphertext: bytes, key_id: str) -> None:
+    """Keeps the same value under another key: nobody has written the secret, so who did and when stays."""
+    await session.connection.execute(
+        update(secrets)
+        .where(secrets.c.org_id == session.org_id, secrets.c.node_id == secret.node_id, secrets.c.name == secret.name)
+        .values(ciphertext=ciphertext, key_id=key_id)
+    )
+
+
+async def count_not_sealed_with(session: Session, key_id: str) -> dict[str, int]:
+    """How many secrets are sealed with each other key."""
+    statement = (
+        select(secrets.c.key_id, func.count())
+        .where(secrets.c.org_id == session.org_id, secrets.c.key_id != key_id)
+        .group_by(secrets.c.key_id)
+    )
+    return {row[0]: row[1] for row in await session.connection.execute(statement)}
 
 
 async def sealed_on_path(session: Session, node_id: str, names: Collection[str]) -> list[SealedSecret]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, status
 
+from incidentfox.contracts.master_keys import Reencryption
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.webhooks import CreatedEndpoint, CreateEndpoint, Endpoint, RotateSecret
@@ -54,6 +55,14 @@ async def list_endpoints(
     async with _database(request).transaction(Tenant(org_id)) as connection:
         items = await store.list_endpoints(connection, org_id, decode_cursor(cursor), limit)
     return page(items, limit, lambda endpoint: endpoint.endpoint_id)
+
+
+@router.post("/reencrypt")
+async def reencrypt_secrets(org_id: str, request: Request, principal: Writer) -> Reencryption:
+    """Seals a batch of the organisation's webhook secrets under the current master key, until `remaining` is 0."""
+    principal.in_whole_org(org_id)
+    async with _database(request).transaction(Tenant(org_id)) as connection:
+        return await _endpoints(request).reencrypt(connection, org_id, principal.subject)
 
 
 @router.get("/{endpoint_id}")

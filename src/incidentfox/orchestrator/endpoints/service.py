@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.contracts.audit import AppendAuditEvent
+from incidentfox.contracts.master_keys import Reencryption
 from incidentfox.contracts.webhooks import CreatedEndpoint, CreateEndpoint, Endpoint, RotateSecret
 from incidentfox.kernel.crypto import Keyring
 from incidentfox.kernel.errors import Conflict, Invalid, NotFound
@@ -21,6 +22,9 @@ from incidentfox.kernel.ids import new_id
 from incidentfox.kernel.logging import correlation_id
 from incidentfox.orchestrator.endpoints import store
 from incidentfox.orchestrator.webhooks.source import sources
+
+REENCRYPTED_AT_ONCE = 100
+"""Secrets of one call that moves them to another master key."""
 
 
 class Endpoints:
@@ -69,6 +73,26 @@ class Endpoints:
         detail = {"secret_id": secret_id, "overlap_s": request.overlap_s}
         await self._audit(org_id, "webhook_endpoint.secret_rotated", endpoint_id, secret_id, actor, detail)
         return CreatedEndpoint(endpoint=await self.read(connection, org_id, endpoint_id), secret=secret)
+
+    async def reencrypt(self, connection: AsyncConnection, org_id: str, actor: str) -> Reencryption:
+        """Seals one batch of the organisation's secrets under the current master key; Conflict when a key is absent."""
+        key_id = self._keyring.current
+        batch = await store.lock_not_sealed_with(connection, org_id, key_id, REENCRYPTED_AT_ONCE)
+        absent = sorted({self._keyring.key_of(secret.ciphertext) for secret in batch} - set(self._keyring.keys))
+        if absent:
+            raise Conflict(
+                f"Webhook secrets are sealed with master keys that are not in the key file, {', '.join(absent)}. Put"
+                " them back, or rotate those secrets.",
+                code="master_key_absent",
+            )
+        for secret in batch:
+            ciphertext = self._keyring.reseal(secret.ciphertext, org_id, secret.endpoint_id, secret.secret_id)
+            await store.replace_ciphertext(connection, org_id, secret.secret_id, ciphertext)
+        remaining = await store.count_not_sealed_with(connection, org_id, key_id)
+        if batch:
+            detail = {"key_id": key_id, "secrets": len(batch), "remaining": remaining}
+            await self._audit(org_id, "webhook_secrets.reencrypted", org_id, new_id("evt"), actor, detail)
+        return Reencryption(key_id=key_id, reencrypted=len(batch), remaining=remaining)
 
     async def disable(self, connection: AsyncConnection, org_id: str, endpoint_id: str, actor: str) -> Endpoint:
         """Shuts the endpoint for good. Disabling twice is the same as once."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import Select, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from incidentfox.contracts.webhooks import Endpoint, EndpointSecret
@@ -23,6 +23,15 @@ class NewSecret:
     endpoint_id: str
     ciphertext: bytes
     created_by: str
+
+
+@dataclass(frozen=True)
+class SealedSecret:
+    """A stored secret of an endpoint."""
+
+    endpoint_id: str
+    secret_id: str
+    ciphertext: bytes = field(repr=False)
 
 
 async def insert_endpoint(connection: AsyncConnection, values: Mapping[str, Any]) -> None:
@@ -41,6 +50,37 @@ async def insert_secret(connection: AsyncConnection, secret: NewSecret) -> None:
             created_by=secret.created_by,
         )
     )
+
+
+async def lock_not_sealed_with(connection: AsyncConnection, org_id: str, key_id: str, limit: int) -> list[SealedSecret]:
+    """Secrets that are sealed with another key, locked; those that another writer holds are left for later."""
+    rows = await connection.execute(
+        _sealed_otherwise(
+            select(webhook_secrets.c.endpoint_id, webhook_secrets.c.secret_id, webhook_secrets.c.ciphertext),
+            org_id,
+            key_id,
+        )
+        .order_by(webhook_secrets.c.secret_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [SealedSecret(**row._mapping) for row in rows]
+
+
+async def replace_ciphertext(connection: AsyncConnection, org_id: str, secret_id: str, ciphertext: bytes) -> None:
+    """Keeps the same secret under another key."""
+    await connection.execute(
+        update(webhook_secrets)
+        .where(webhook_secrets.c.org_id == org_id, webhook_secrets.c.secret_id == secret_id)
+        .values(ciphertext=ciphertext)
+    )
+
+
+async def count_not_sealed_with(connection: AsyncConnection, org_id: str, key_id: str) -> int:
+    """How many secrets are sealed with another key."""
+    statement = _sealed_otherwise(select(func.count()).select_from(webhook_secrets), org_id, key_id)
+    counted: int = (await connection.execute(statement)).scalar_one()
+    return counted
 
 
 async def lock_endpoint(connection: AsyncConnection, org_id: str, endpoint_id: str) -> bool:
@@ -134,4 +174,12 @@ def _live(endpoint_id: str) -> Any:
     return select(webhook_secrets.c.secret_id).where(
         webhook_secrets.c.endpoint_id == endpoint_id,
         or_(webhook_secrets.c.expires_at.is_(None), webhook_secrets.c.expires_at > func.now()),
+    )
+
+
+def _sealed_otherwise(statement: Select[Any], org_id: str, key_id: str) -> Select[Any]:
+    """The key's id stands in front of each ciphertext, and a dot after it (`kernel/crypto.py`)."""
+    mark = f"{key_id}.".encode()
+    return statement.where(
+        webhook_secrets.c.org_id == org_id, func.substr(webhook_secrets.c.ciphertext, 1, len(mark)) != mark
     )
