@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import socket
@@ -30,6 +31,7 @@ PREFERRED_PORTS = {
     "shop-orders": 8093,
     "shop-inventory": 8094,
 }
+_UNPREFERRED = range(15_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ def open_installation(home: Path) -> Installation:
     return Installation(home, _ports(home / "ports.json"))
 
 
+def choose_own_ports(home: Path) -> None:
+    """Gives a new installation in `home` ports that no other one prefers: for one that runs beside others, briefly."""
+    chosen: set[int] = set()
+    while len(chosen) < len(PREFERRED_PORTS):
+        chosen.add(_any_free())
+    (home / "ports.json").write_text(json.dumps(dict(zip(PREFERRED_PORTS, chosen, strict=True))))
+
+
 def kept_secret(path: Path) -> str:
     """A random secret that is kept in `path`, made at its first use."""
     if not path.exists():
@@ -95,7 +105,9 @@ def _is_free(port: int) -> bool:
 
 
 def _any_free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody holds, below those that Linux gives to outgoing connections: it stays free till it is used."""
+    while True:
+        port = secrets.choice(_UNPREFERRED)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -19,6 +19,7 @@ from incidentfox.cli.settings import CliSettings, Profile
 from incidentfox.clients.config_service import ConfigServiceClient, TokenCredential
 from incidentfox.clients.orchestrator import OrchestratorClient
 from incidentfox.kernel.errors import Failure, Temporary
+from incidentfox.local.installation import choose_own_ports
 from incidentfox.local.processes import orphans
 from incidentfox.local.settings import LocalSettings
 from incidentfox.local.stack import SERVICES
@@ -65,6 +66,7 @@ async def _answers(settings: CliSettings) -> bool:
 @asynccontextmanager
 async def _throw_away(say: Say) -> AsyncIterator[Place]:
     home = Path(tempfile.mkdtemp(prefix="incidentfox-"))
+    choose_own_ports(home)
     loop = asyncio.get_running_loop()
     # As for Ctrl-C: everything is stopped in order before this process ends.
     loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
