@@ -13,12 +13,12 @@ from typing import Any
 from pydantic_ai.messages import ModelResponse, ModelResponsePart, TextPart, ToolCallPart
 from pydantic_ai.usage import RequestUsage
 
-from incidentfox.agent.redaction import redact
+from incidentfox.kernel.redaction import Redactor
 
 
-def redacted_parts(parts: Iterable[ModelResponsePart]) -> list[ModelResponsePart]:
+def redacted_parts(parts: Iterable[ModelResponsePart], redactor: Redactor) -> list[ModelResponsePart]:
     """The reply without secrets, before anything acts on it: what is called is then what is on record."""
-    return [_redacted(part) for part in parts]
+    return [_redacted(part, redactor) for part in parts]
 
 
 def recorded_parts(parts: Iterable[ModelResponsePart]) -> list[dict[str, Any]]:
@@ -46,11 +46,11 @@ def replayed_response(data: dict[str, Any]) -> ModelResponse:
     )
 
 
-def _redacted(part: ModelResponsePart) -> ModelResponsePart:
+def _redacted(part: ModelResponsePart, redactor: Redactor) -> ModelResponsePart:
     if isinstance(part, TextPart):
-        return replace(part, content=redact(part.content))
+        return replace(part, content=redactor.redact_text(part.content))
     if isinstance(part, ToolCallPart):
-        return replace(part, args=redact(_arguments(part)))
+        return replace(part, args=redactor.redact(_arguments(part)))
     return part
 
 

@@ -20,7 +20,6 @@ from incidentfox.agent.budget import Account, Meter
 from incidentfox.agent.fences import FENCE_RULE, fence
 from incidentfox.agent.policy import NO_LIMITS, TurnsExhausted, guard_model, guard_tools
 from incidentfox.agent.provider import Provider, chosen_model
-from incidentfox.agent.redaction import redact
 from incidentfox.agent.scope import RunScope
 from incidentfox.agent.settings import PlannerSettings
 from incidentfox.agent.sources import TelemetryFactory, resolve_secret, telemetry_sources
@@ -196,12 +195,12 @@ def _delegation(key: str, description: str, agent: Investigator) -> FunctionTool
         scope, call_id = ctx.deps, ctx.tool_call_id or ""
         scope.calls += 1
         about = {"tool_call_id": call_id, "tool": name}
-        asked = {"question": redact(question)}
+        asked = {"question": scope.redactor.redact(question)}
         scope.note(RunEventType.TOOL_CALLED, f"{call_id}-called", {**about, "arguments": asked})
         result: Any
         try:
             report = (await agent.run(question, deps=scope, usage_limits=NO_LIMITS)).output
-            result, is_error = redact(report.model_dump(mode="json")), False
+            result, is_error = scope.redactor.redact(report.model_dump(mode="json")), False
         except AgentRunError as error:
             result, is_error = {"error": {"code": "sub_agent_failed", "detail": str(error)}}, True
         except TurnsExhausted as failure:

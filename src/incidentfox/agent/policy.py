@@ -36,7 +36,6 @@ from incidentfox.agent.budget import KeepWithinBudget, Meter, ReserveAttempts
 from incidentfox.agent.evidence import ToolResult
 from incidentfox.agent.exchange import recorded_parts, redacted_parts
 from incidentfox.agent.fences import fence
-from incidentfox.agent.redaction import redact
 from incidentfox.agent.scope import RunScope
 from incidentfox.agent.toolbox import Context
 from incidentfox.contracts.events import RunEventType
@@ -110,7 +109,7 @@ class Redact(WrapperToolset[RunScope]):
     async def call_tool(self, name: str, tool_args: dict[str, Any], ctx: Context, tool: Definition) -> Outcome:
         """Calls the tool."""
         outcome: Outcome = await self.wrapped.call_tool(name, tool_args, ctx, tool)
-        return replace(outcome, result=redact(outcome.result))
+        return replace(outcome, result=ctx.deps.redactor.redact(outcome.result))
 
 
 class Checkpoint(WrapperToolset[RunScope]):
@@ -161,7 +160,7 @@ class Record(WrapperToolset[RunScope]):
         scope.calls += 1
         key = f"tool-{scope.calls}"
         about = {"tool_call_id": call_id, "tool": name}
-        arguments = redact(to_jsonable_python(tool_args, inf_nan_mode="null"))
+        arguments = scope.redactor.redact(to_jsonable_python(tool_args, inf_nan_mode="null"))
         scope.note(RunEventType.TOOL_CALLED, f"{key}-called", {**about, "arguments": arguments})
         outcome: Outcome = await self.wrapped.call_tool(name, tool_args, ctx, tool)
         scope.results[call_id] = ToolResult(name, outcome.result, outcome.is_error)
@@ -211,7 +210,9 @@ class CheckpointRequests(_Guarded):
         async def body() -> Any:
             log.info("model asked", run_id=self.scope.run_id, request=self.scope.requests + 1)
             response = await self.wrapped.request(messages, model_settings, model_request_parameters)
-            return _RESPONSE.dump_python(replace(response, parts=redacted_parts(response.parts)), mode="json")
+            return _RESPONSE.dump_python(
+                replace(response, parts=redacted_parts(response.parts, self.scope.redactor)), mode="json"
+            )
 
         return _RESPONSE.validate_python(await self.scope.timed_step("model request", body, retry=MODEL_RETRY))
 
@@ -281,7 +282,9 @@ class RecordRequests(_Guarded):
         calls = [part for part in response.parts if isinstance(part, ToolCallPart) and part.tool_name not in report]
         data = {
             "model": response.model_name or self.model_name,
-            "text": redact("\n".join(part.content for part in response.parts if isinstance(part, TextPart))),
+            "text": scope.redactor.redact_text(
+                "\n".join(part.content for part in response.parts if isinstance(part, TextPart))
+            ),
             "tool_calls": [{"tool_call_id": call.tool_call_id, "tool": call.tool_name} for call in calls],
             "parts": recorded_parts(response.parts),
             "usage": {

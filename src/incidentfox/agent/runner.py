@@ -20,7 +20,6 @@ from incidentfox.agent.fences import fence, new_nonce
 from incidentfox.agent.journal import Journal, PassingJournal
 from incidentfox.agent.planner import Planner
 from incidentfox.agent.policy import NO_LIMITS
-from incidentfox.agent.redaction import redact
 from incidentfox.agent.scope import RunScope
 from incidentfox.agent.telemetry.protocol import Signal, Telemetry
 from incidentfox.contracts.answer import Answer, PlottedSeries, Report, Usage
@@ -30,6 +29,7 @@ from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.durable import FOR_EVER
 from incidentfox.kernel.errors import Failure, Permanent
 from incidentfox.kernel.ids import new_id
+from incidentfox.kernel.redaction import Redactor
 
 ALERT_SOURCE = "alert"
 
@@ -138,7 +138,7 @@ async def investigate(
     whatever the model's provider raises.
     """
     events: asyncio.Queue[AppendRunEvent | None] = asyncio.Queue()
-    asked = RunInput.model_validate(redact(asked.model_dump(mode="json")))
+    asked = RunInput.model_validate(_redactor(planner).redact(asked.model_dump(mode="json")))
     task = asyncio.create_task(_investigate(planner, asked, run_id, journal, events))
     task.add_done_callback(lambda _: events.put_nowait(None))
     try:
@@ -194,11 +194,16 @@ async def _investigate(
             nonce=opened["nonce"],
             started_at=opened["started_at"],
             emit=events.put_nowait,
+            redactor=_redactor(planner),
         )
         report = await _think(planner, asked, scope)
         await _conclude(planner, report, scope)
     finally:
         await telemetry.close()
+
+
+def _redactor(planner: Planner) -> Redactor:
+    return Redactor(emails=planner.document.privacy.redact_emails)
 
 
 async def _signals(telemetry: Telemetry, journal: Journal) -> frozenset[Signal]:
@@ -241,7 +246,7 @@ def _prompt(asked: RunInput, scope: RunScope) -> str:
 
 async def _conclude(planner: Planner, report: Report, scope: RunScope) -> None:
     """Checks the claims, adds what only the platform knows, and announces the answer."""
-    clean = Report.model_validate(redact(report.model_dump(mode="json")))
+    clean = Report.model_validate(scope.redactor.redact(report.model_dump(mode="json")))
     checked = evidence.check(clean, scope.results)
     for number, dropped in enumerate(checked.dropped, 1):
         data = {

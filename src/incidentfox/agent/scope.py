@@ -23,6 +23,7 @@ from incidentfox.contracts.runs import AlertInput
 from incidentfox.kernel.clock import utc
 from incidentfox.kernel.durable import NO_RETRY, Retry
 from incidentfox.kernel.errors import Permanent
+from incidentfox.kernel.redaction import Redactor
 
 
 class RunTimedOut(Permanent):
@@ -45,6 +46,7 @@ class RunScope:
     nonce: str
     started_at: float
     emit: Callable[[AppendRunEvent], None]
+    redactor: Redactor = field(default_factory=Redactor)
     now: float = 0.0
     spent_s: float = 0.0
     requests: int = 0

@@ -19,6 +19,7 @@ from incidentfox.contracts.configuration import ResolveSecrets, TeamConfiguratio
 from incidentfox.contracts.runs import RunInput
 from incidentfox.kernel.errors import Conflict, NotFound, Permanent
 from incidentfox.kernel.logging import get_logger
+from incidentfox.kernel.redaction import Redactor
 from incidentfox.kernel.tenant import Tenant
 
 log = get_logger(__name__)
@@ -61,7 +62,8 @@ def telemetry_sources(client: ConfigServiceClient, tenant: Tenant, document: Tea
 
         window = Window(fired_at - integration.lookback_s, fired_at + AFTER_ALERT_S)
         live = HttpTelemetry(integration, window, database_url)
-        return CapturedTelemetry(live, _captures(client, tenant, run_id))
+        redactor = Redactor(emails=document.privacy.redact_emails)
+        return CapturedTelemetry(live, _captures(client, tenant, run_id), redactor)
 
     return open_telemetry
 

@@ -17,7 +17,6 @@ from incidentfox.agent.effects import Outbox, post_everywhere
 from incidentfox.agent.journal import DurableJournal, Journal
 from incidentfox.agent.patience import patience
 from incidentfox.agent.planner import Planner
-from incidentfox.agent.redaction import redact
 from incidentfox.agent.runner import Tally, ending_of, investigate
 from incidentfox.agent.sources import telemetry_sources
 from incidentfox.agent.timeline import Timeline
@@ -27,6 +26,7 @@ from incidentfox.contracts.runs import FINISHED, FinishRun, Run, RunStatus, Star
 from incidentfox.kernel.durable import FOR_EVER, Engine
 from incidentfox.kernel.errors import Conflict, Failure, Permanent
 from incidentfox.kernel.logging import correlated, get_logger
+from incidentfox.kernel.redaction import redact
 from incidentfox.kernel.tenant import Tenant
 
 log = get_logger(__name__)

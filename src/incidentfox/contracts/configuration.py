@@ -139,6 +139,12 @@ class Destinations(WireModel):
     slack: SlackDestination | None = None
 
 
+class Privacy(WireModel):
+    """What is taken out of the team's telemetry and alerts beyond secrets, which always are."""
+
+    redact_emails: bool = Field(default=False, description="Replace e-mail addresses before anything else sees them.")
+
+
 class Budgets(WireModel):
     """Hard limits on model use. None means no limit of that kind."""
 
@@ -166,6 +172,7 @@ class TeamConfiguration(WireModel):
     routing: RoutingConfiguration = RoutingConfiguration()
     destinations: Destinations = Destinations()
     budgets: Budgets = Budgets()
+    privacy: Privacy = Privacy()
     runtime: RuntimeConfiguration = RuntimeConfiguration()
 
 

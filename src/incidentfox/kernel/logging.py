@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from incidentfox.kernel.ids import new_id
+from incidentfox.kernel.redaction import redact
 
 CORRELATION_HEADER = "X-Correlation-Id"
 _WELL_FORMED = re.compile(r"^[A-Za-z0-9_.:-]{8,128}$")
@@ -31,7 +32,6 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _stamp(service),
-        _mask_secret_fields,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -45,6 +45,7 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                _mask_secrets,
                 structlog.processors.JSONRenderer(),
             ],
         )
@@ -99,9 +100,11 @@ def _stamp(service: str) -> structlog.typing.Processor:
     return stamp
 
 
-def _mask_secret_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The last line of defence: a field that is named like a secret is never printed."""
-    for key in event:
+def _mask_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The last line of defence: a field that is named like a secret is never printed, nor text that looks like one."""
+    for key, value in event.items():
         if _SECRET_FIELD.search(key):
             event[key] = "[redacted]"
+        elif isinstance(value, str | list | tuple | dict):
+            event[key] = redact(value)
     return event

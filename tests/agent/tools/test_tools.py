@@ -14,13 +14,13 @@ from tests.agent.scenes import alert_of, recorded, small_incident
 
 from incidentfox.agent.journal import PassingJournal
 from incidentfox.agent.policy import MAX_RESULT_BYTES
-from incidentfox.agent.redaction import redact
 from incidentfox.agent.scope import RunScope
 from incidentfox.agent.telemetry.protocol import NoTelemetry, Signal, Telemetry
 from incidentfox.agent.toolbox import Tool, catalogue
 from incidentfox.analysis.signals import DatabaseSession, StatusNotice
 from incidentfox.contracts.configuration import AgentLimits
 from incidentfox.kernel.errors import Failure
+from incidentfox.kernel.redaction import redact
 
 pytestmark = pytest.mark.anyio
 

@@ -70,3 +70,32 @@ async def test_a_damaged_recording_is_never_served(service: Service, tenants: Te
         with pytest.raises(Failure) as failure:
             await agent.recording(Tenant(tenants.org, "checkout"), other.recording_id)
         assert failure.value.code == "integrity_failure"
+
+
+async def test_a_secret_is_not_stored_and_the_files_stay_readable(service: Service, tenants: Tenants) -> None:
+    platform, agent = service.as_service("platform"), service.as_service("agent")
+    secret, plain = "ghp_" + "a1B2" * 9, '{"msg": "fine",  "n": 1}'
+    leaky = json.dumps({"msg": f"cloned with {secret}", "db": {"password": 'two "words"'}, "n": 1.50})
+    commits = json.dumps([{"sha": "a" * 40, "diff": f'+TOKEN = "{secret}"'}], indent=1)
+    files = {
+        "alert.json": json.dumps({"summary": f"leak {secret}"}),
+        "logs.ndjson": f"{plain}\n{leaky}\nnot json, token={secret}\n",
+        "metrics.csv": f"timestamp,service,metric,value\n1,orders,{secret},2\n",
+        "context/commits.json": commits,
+        "context/deploys.json": "[ ]",
+    }
+    upload = UploadRecording.model_validate({"files": files})
+    recording = await platform.upload_recording(tenants.org, upload)
+    assert await platform.upload_recording(tenants.org, upload) == recording
+    stored = (await agent.recording(Tenant(tenants.org, "checkout"), recording.recording_id)).files
+    assert secret not in str(stored)
+    lines = stored["logs.ndjson"].splitlines()
+    assert lines[0] == plain
+    assert json.loads(lines[1]) == {
+        "msg": "cloned with [redacted:github-token]",
+        "db": {"password": "[redacted:value]"},
+        "n": 1.5,
+    }
+    assert json.loads(stored["context/commits.json"])[0]["sha"] == "a" * 40
+    assert stored["context/deploys.json"] == "[ ]"
+    assert stored["metrics.csv"].splitlines()[1] == "1,orders,[redacted:github-token],2"

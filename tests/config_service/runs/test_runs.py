@@ -176,3 +176,22 @@ async def test_a_person_does_not_write_runs(service: Service, tenants: Tenants) 
         await admin.create_run(tenants.org, new_run())
     with pytest.raises(NotFound):
         await admin.run(tenants.org, new_id("run"))
+
+
+async def test_what_a_run_is_asked_is_stored_without_secrets_and_addresses_by_choice(
+    service: Service, tenants: Tenants
+) -> None:
+    orchestrator, admin = service.as_service("orchestrator"), service.with_token(tenants.admin)
+    secret = "ghp_" + "a1B2" * 9
+    alert = AlertInput(title=f"leak {secret}", summary="ask kim@example.com", fired_at=utc_now())
+    request = new_run(input=RunInput(prompt=f"password={secret}", alert=alert))
+    created = await orchestrator.create_run(tenants.org, request)
+    assert created.input.alert is not None
+    assert created.input.alert.title == "leak [redacted:github-token]"
+    assert created.input.alert.summary == "ask kim@example.com"
+    assert created.input.prompt == "password=[redacted:github-token]"
+    assert await orchestrator.create_run(tenants.org, request) == created
+    await admin.put_configuration(tenants.org, "checkout", {"privacy": {"redact_emails": True}})
+    private = await orchestrator.create_run(tenants.org, new_run(input=RunInput(prompt="", alert=alert)))
+    assert private.input.alert is not None
+    assert private.input.alert.summary == "ask [redacted:email]"

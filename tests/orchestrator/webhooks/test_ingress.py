@@ -264,3 +264,20 @@ async def test_refusals_are_counted_and_sampled_without_bodies_or_signatures(doo
     assert len(refused) == 1, "once an hour for one reason"
     assert refused[0].detail["reason"] == "signature_invalid"
     assert "5ec7e7" not in refused[0].model_dump_json()
+
+
+async def test_a_secret_in_an_alert_is_not_stored_and_what_routes_it_is(door) -> None:
+    created = await door.endpoint("custom")
+    secret = "ghp_" + "a1B2" * 9
+    data = {
+        "title": f"deploy failed: {secret}",
+        "service": "token-service",
+        "summary": f"postgres://app:{secret}@db/shop refused; Authorization: Bearer {secret}",
+        "identifiers": [{"kind": "custom", "name": "pipeline", "value": "secret-rotation"}],
+    }
+    assert (await door.custom(created, {"type": "alert.triggered", "data": data})).status_code == 202
+    event = json.loads(await door.owner.fetchval("SELECT event::text FROM orchestrator_deliveries"))
+    assert event["alert"]["title"] == "deploy failed: [redacted:github-token]"
+    assert secret not in event["alert"]["summary"]
+    assert "@db/shop refused" in event["alert"]["summary"]
+    assert {identifier["value"] for identifier in event["identifiers"]} >= {"token-service", "secret-rotation"}

@@ -32,10 +32,10 @@ from pydantic_ai.usage import RequestUsage
 
 from incidentfox.agent.provider import ModelBusy, ModelRefused, Price, Provider, Secrets
 from incidentfox.agent.providers._chat_stream import Completion, failure_of, read_completion, read_retry_after
-from incidentfox.agent.redaction import redact_text
 from incidentfox.contracts.configuration import ModelConfiguration, ModelPrices
 from incidentfox.kernel.clock import Clock, system_clock
 from incidentfox.kernel.errors import Permanent, Timeout, Unavailable
+from incidentfox.kernel.redaction import redact_text
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 MAX_MALFORMED = 2

@@ -11,18 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from incidentfox.agent.telemetry.protocol import Backend, Signal
-from incidentfox.agent.telemetry.recorded_form import (
-    Files,
-    write_changes,
-    write_logs,
-    write_metrics,
-    write_sessions,
-    write_spans,
-)
+from incidentfox.agent.telemetry.recorded_form import Files, RecordedForm
 from incidentfox.agent.telemetry.recording import recording_of
 from incidentfox.analysis.signals import Changes, DatabaseSession, LogPattern, LogRecord, Series, Span, StatusNotice
 from incidentfox.contracts.captures import TelemetryRead
 from incidentfox.kernel.errors import Failure
+from incidentfox.kernel.redaction import Redactor
 
 KeepFiles = Callable[[Files], Awaitable[str | None]]
 """Puts files on record; their id, or None where they are refused (too large). Raises Temporary: ask again later."""
@@ -41,8 +35,9 @@ class _Seen:
 class CapturedTelemetry:
     """The telemetry `live`, captured. What was read stays for the run; a database is asked anew each time."""
 
-    def __init__(self, live: Backend, keep_files: KeepFiles) -> None:
+    def __init__(self, live: Backend, keep_files: KeepFiles, redactor: Redactor) -> None:
         self._live = live
+        self._form = RecordedForm(redactor)
         self._keep_files = keep_files
         self._seen: dict[Signal, _Seen] = {}
         self._reads: list[tuple[Signal, _Seen | Failure]] = []
@@ -55,7 +50,7 @@ class CapturedTelemetry:
         """See Telemetry."""
 
         async def read() -> _Seen:
-            files = await asyncio.to_thread(write_metrics, await self._live.metrics())
+            files = await asyncio.to_thread(self._form.metrics, await self._live.metrics())
             return _Seen(files, await recording_of(files).metrics())
 
         series: Sequence[Series] = await self._read(Signal.METRICS, read)
@@ -75,7 +70,7 @@ class CapturedTelemetry:
         """See Telemetry."""
 
         async def read() -> _Seen:
-            files = await asyncio.to_thread(write_spans, await self._live.traces())
+            files = await asyncio.to_thread(self._form.traces, await self._live.traces())
             return _Seen(files, await recording_of(files).traces())
 
         spans: Sequence[Span] = await self._read(Signal.TRACES, read)
@@ -85,7 +80,7 @@ class CapturedTelemetry:
         """See Telemetry."""
 
         async def read() -> _Seen:
-            files = await asyncio.to_thread(write_changes, await self._live.changes())
+            files = await asyncio.to_thread(self._form.changes, await self._live.changes())
             return _Seen(files, await recording_of(files).changes())
 
         changes: Changes = await self._read(Signal.CHANGES, read)
@@ -95,7 +90,7 @@ class CapturedTelemetry:
         """See Telemetry."""
 
         async def read() -> _Seen:
-            files = write_sessions(await self._live.database())
+            files = self._form.database(await self._live.database())
             return _Seen(files, await recording_of(files).database())
 
         self._seen.pop(Signal.DATABASE, None)
@@ -123,7 +118,7 @@ class CapturedTelemetry:
     async def _logs(self) -> tuple[Sequence[LogRecord], Sequence[LogPattern]]:
         async def read() -> _Seen:
             records, patterns = await self._live.logs(), await self._live.patterns()
-            files = await asyncio.to_thread(write_logs, records, patterns)
+            files = await asyncio.to_thread(self._form.logs, records, patterns)
             recorded = recording_of(files)
             return _Seen(files, (await recorded.logs(), await recorded.patterns()))
 

@@ -9,6 +9,7 @@ import zlib
 
 from incidentfox.config_service.audit.service import Fact, record
 from incidentfox.config_service.recordings import store
+from incidentfox.config_service.recordings.rules import without_secrets
 from incidentfox.config_service.session import Session
 from incidentfox.contracts.recordings import Recording, RecordingContent, UploadRecording
 from incidentfox.kernel.crypto import canonical_json
@@ -16,9 +17,12 @@ from incidentfox.kernel.errors import IntegrityFailure, NotFound
 
 
 async def upload(session: Session, request: UploadRecording) -> Recording:
-    """Stores a recording under the hash of its canonical JSON; the same content twice is one recording."""
-    # Megabytes of JSON: hashing and compressing leave the event loop to the other requests.
-    recording_id, size_bytes, content = await asyncio.to_thread(pack, request)
+    """Stores a recording under the hash of its canonical JSON; the same content twice is one recording.
+
+    What is stored, and hashed, is the recording without secrets.
+    """
+    # Megabytes of JSON: redacting, hashing and compressing leave the event loop to the other requests.
+    recording_id, size_bytes, content = await asyncio.to_thread(lambda: pack(without_secrets(request)))
     created = await store.insert_recording(session, recording_id, content, size_bytes)
     if created is not None:
         await record(

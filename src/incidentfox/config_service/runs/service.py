@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from incidentfox.config_service.audit.service import Fact, record
+from incidentfox.config_service.configuration.service import effective
 from incidentfox.config_service.runs import store
 from incidentfox.config_service.runs.rules import ending, fingerprint, judge_ending
 from incidentfox.config_service.session import Session
@@ -10,10 +11,11 @@ from incidentfox.config_service.timeline.service import append_ending
 from incidentfox.config_service.tree.store import node
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
-from incidentfox.contracts.runs import FINISHED, CreateRun, FinishRun, Run, RunStatus, StartedRun
+from incidentfox.contracts.runs import FINISHED, CreateRun, FinishRun, Run, RunInput, RunStatus, StartedRun
 from incidentfox.contracts.tree import NodeKind
 from incidentfox.kernel.errors import Conflict, NotFound, Unprocessable
 from incidentfox.kernel.ids import require_id
+from incidentfox.kernel.redaction import Redactor
 from incidentfox.kernel.web.pagination import decode_cursor, page
 
 
@@ -22,7 +24,8 @@ async def create_run(session: Session, request: CreateRun) -> Run:
     require_id(request.run_id, "run")
     session.require_writable(request.team_node_id)
     await _require_team(session, request.team_node_id)
-    created = await store.insert_run(session, request, fingerprint(request))
+    clean = request.model_copy(update={"input": await _without_secrets(session, request)})
+    created = await store.insert_run(session, clean, fingerprint(request))
     if created is not None:
         detail = {"source": created.source, "delivery_id": created.delivery_id, "incident_id": created.incident_id}
         await record(session, Fact("run.created", created.run_id, created.team_node_id, detail=detail))
@@ -31,6 +34,14 @@ async def create_run(session: Session, request: CreateRun) -> Run:
     if existing is None or existing.fingerprint != fingerprint(request):
         raise Conflict(f"There is another run {request.run_id} already.", code="run_exists")
     return existing.run
+
+
+async def _without_secrets(session: Session, request: CreateRun) -> RunInput:
+    """What is asked, as it is stored; without addresses, where the team's configuration says so."""
+    document = request.input.model_dump(mode="json")
+    addressed = "@" in request.input.model_dump_json()
+    emails = addressed and (await effective(session, request.team_node_id)).document.privacy.redact_emails
+    return RunInput.model_validate(Redactor(emails).redact(document))
 
 
 async def read_run(session: Session, run_id: str) -> Run:

@@ -18,6 +18,7 @@ from incidentfox.contracts.webhooks import AcceptedDelivery
 from incidentfox.kernel.clock import Clock, system_clock
 from incidentfox.kernel.errors import Failure, NotFound, RateLimited
 from incidentfox.kernel.ids import is_id, new_id
+from incidentfox.kernel.redaction import redact, suspects
 from incidentfox.orchestrator.webhooks.endpoint_cache import EndpointCache, LiveEndpoint
 from incidentfox.orchestrator.webhooks.metrics import DELIVERIES
 from incidentfox.orchestrator.webhooks.recorder import Recorder
@@ -111,12 +112,25 @@ def _new_delivery(knock: Knock, endpoint: LiveEndpoint, event: ParsedEvent, body
         delivery_id=new_id("dlv"),
         delivery_key=event.delivery_key,
         event_type=event.event_type,
-        event=event.model_dump_json(exclude_defaults=True),
+        event=_without_secrets(event),
         body_sha256=hashlib.sha256(body).digest(),
         correlation_id=knock.correlation_id,
         traceparent=_traceparent(),
         partition=partition_key(row.org_id, row.endpoint_id, event.identifiers),
     )
+
+
+def _without_secrets(event: ParsedEvent) -> str:
+    """The event as it is stored. What routes and correlates stays as it came: a changed identifier finds nobody."""
+    document = event.model_dump_json(exclude_defaults=True)
+    if not suspects(document):
+        return document
+    clean = redact(event.model_dump(mode="json", exclude={"identifiers", "delivery_key"}, exclude_defaults=True))
+    if event.incident is not None:
+        clean["incident"]["external_id"] = event.incident.external_id
+    return ParsedEvent.model_validate(
+        {**clean, "identifiers": event.identifiers, "delivery_key": event.delivery_key}
+    ).model_dump_json(exclude_defaults=True)
 
 
 def _traceparent() -> str | None:
