@@ -75,7 +75,11 @@ NOTHING = Cost(0, Decimal(0))
 
 @dataclass
 class Meter:
-    """The account as one agent of one run draws on it. `unused`: an attempt reserved here and not made yet."""
+    """The account as one agent of one run draws on it.
+
+    `unused`: the attempt is reserved by this process and not made yet. Until it is made it keeps its id, so that asking
+    for it again after a lost answer is the same reservation.
+    """
 
     scope: RunScope
     account: Account
@@ -84,19 +88,25 @@ class Meter:
     call: str = ""
     most: Cost = NOTHING
     unused: bool = False
+    _attempt: str = ""
     _counted: tuple[bytes, int, int] | None = field(default=None, repr=False)
 
     def begin(self, messages: Sequence[ModelMessage], parameters: ModelRequestParameters) -> None:
         """Turns to the next request of the run."""
         self.scope.reserved += 1
-        self.call, self.unused = f"c{self.scope.reserved}", False
+        self.call = f"c{self.scope.reserved}"
+        self.next_attempt()
         input_tokens = self._bound(_conversation(messages), len(_frame(parameters)))
         usd = self.price(input_tokens, 0, self.max_output_tokens) if self.price else None
         self.most = Cost(input_tokens + self.max_output_tokens, usd)
 
+    def next_attempt(self) -> None:
+        """The attempt is being made: another one has to be reserved for."""
+        self._attempt, self.unused = secrets.token_hex(8), False
+
     async def reserve(self) -> Reservation:
-        """Reserves for one more attempt of the request."""
-        wanted = ReserveBudget(call=self.call, attempt=secrets.token_hex(8), tokens=self.most.tokens, usd=self.most.usd)
+        """Reserves for the attempt that is to be made."""
+        wanted = ReserveBudget(call=self.call, attempt=self._attempt, tokens=self.most.tokens, usd=self.most.usd)
         reservation = await self.account.reserve(self.scope.run_id, wanted)
         self.unused = reservation.granted
         return reservation
@@ -148,7 +158,7 @@ class ReserveAttempts(WrapperModel):
             exceeded = (await self.meter.reserve()).exceeded
             if exceeded is not None:
                 return ModelResponse(parts=[], metadata={_EXCEEDED: exceeded.model_dump(mode="json")})
-        self.meter.unused = False
+        self.meter.next_attempt()
         try:
             return await self.wrapped.request(messages, model_settings, model_request_parameters)
         except (ModelBusy, ModelRefused):

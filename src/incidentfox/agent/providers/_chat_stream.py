@@ -178,11 +178,14 @@ def failure_of(status: int, body: object, retry_after_s: float | None = None) ->
     if codes & _QUOTA:
         return ModelRefused(f"The account of the key has no credit left.{said}", code="model_quota_exhausted")
     if status == 429:
-        return _wait(retry_after_s, f"The model's server limits the rate of requests.{said}", "model_rate_limited")
+        detail = f"The model's server limits the rate of requests.{said}"
+        return _bounded(ModelBusy(detail, code="model_rate_limited", retry_after_s=retry_after_s))
     if status in _TIMEOUTS:
         return Timeout(f"The model's server did not answer in time ({status}).{said}", code="model_timed_out")
     if status >= 500 or status in (409, 425):
-        return _wait(retry_after_s, f"The model's server cannot answer now ({status}).{said}", "model_unavailable")
+        return _bounded(
+            ModelBusy(f"The model's server cannot answer now ({status}).{said}", retry_after_s=retry_after_s)
+        )
     return ModelRefused(f"The model's server refuses the request ({status}).{said}", code="model_refused")
 
 
@@ -200,10 +203,12 @@ def read_retry_after(value: str | None, now: float) -> float | None:
     return max(0.0, seconds) if seconds == seconds else None
 
 
-def _wait(retry_after_s: float | None, detail: str, code: str) -> Failure:
-    if retry_after_s is not None and retry_after_s > MAX_WAIT_S:
-        return ModelRefused(f"{detail} It asks to wait {retry_after_s:.0f} s, which is too long for a run.", code=code)
-    return ModelBusy(detail, code=code, retry_after_s=retry_after_s)
+def _bounded(busy: ModelBusy) -> Failure:
+    """The failure itself, unless it asks for a longer wait than a run can afford."""
+    if busy.retry_after_s is None or busy.retry_after_s <= MAX_WAIT_S:
+        return busy
+    detail = f"{busy.detail} It asks to wait {busy.retry_after_s:.0f} s, which is too long for a run."
+    return ModelRefused(detail, code=busy.code)
 
 
 def _in_mid_stream(error: object) -> Failure:
