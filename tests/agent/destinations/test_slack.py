@@ -19,6 +19,7 @@ from incidentfox.agent.destinations.slack import destination
 from incidentfox.contracts.answer import Answer, AnswerSuspect, Evidence, RootCause, Usage
 from incidentfox.contracts.configuration import TeamConfiguration
 from incidentfox.contracts.runs import ReplyTo
+from incidentfox.kernel.egress import AddressRefused
 from incidentfox.kernel.errors import Permanent, RateLimited, Temporary
 
 pytestmark = pytest.mark.anyio
@@ -226,3 +227,9 @@ def test_every_destination_describes_its_form() -> None:
         assert one.description
         assert all(field.label and field.help and field.path.split(".")[0] for field in one.fields)
         assert any(field.secret for field in one.fields)
+
+
+async def test_no_gateway_of_a_team_is_the_hosts_metadata(slack: tuple[SlackTwin, Delivery]) -> None:
+    _, delivery = slack
+    with pytest.raises(AddressRefused):
+        await destination.deliver(replace(delivery, configuration=team("http://169.254.169.254")))

@@ -23,6 +23,8 @@ from incidentfox.agent.telemetry.protocol import NoSuchSignal, NoTelemetry, Sign
 from incidentfox.agent.telemetry.recording import read_metrics
 from incidentfox.agent.telemetry.records import Unreadable, json_lines, parse_time, read_logs, read_notices, read_spans
 from incidentfox.contracts.configuration import TelemetryIntegration
+from incidentfox.kernel import egress
+from incidentfox.kernel.egress import AddressRefused
 from incidentfox.kernel.errors import NotFound, Permanent, TooLarge, Unavailable
 
 pytestmark = pytest.mark.anyio
@@ -142,6 +144,30 @@ def test_unknown_fields_become_attributes_and_missing_ones_are_named() -> None:
         )
     with pytest.raises(Unreadable, match="Line 2"):
         read_metrics("timestamp,service,metric,value\n2026-03-01T10:00:00Z,a,b,many\n")
+
+
+async def test_no_url_of_a_team_leads_to_the_hosts_own_secrets() -> None:
+    for base in ("http://169.254.169.254/latest", "http://2852039166", "http://[::ffff:169.254.169.254]"):
+        telemetry = HttpTelemetry(integration(base, "logs", "metrics"), EVER, no_database)
+        for read in (telemetry.logs, telemetry.metrics):
+            with pytest.raises(AddressRefused):
+                await read()
+        await telemetry.close()
+
+
+async def test_a_name_that_leads_elsewhere_the_second_time_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of the name passed; the connection then ended at an address that is refused."""
+
+    async def passes(_: str) -> None:
+        return None
+
+    monkeypatch.setattr(live, "check_url", passes)
+    monkeypatch.setattr(egress, "is_refused", lambda address: str(address) == "127.0.0.1")
+    async with serve(FeedsTwin(small_incident()).app()) as url:
+        telemetry = HttpTelemetry(integration(url, "logs"), EVER, no_database)
+        with pytest.raises(AddressRefused):
+            await telemetry.logs()
+        await telemetry.close()
 
 
 def test_a_status_feed_may_be_one_feed_or_several() -> None:

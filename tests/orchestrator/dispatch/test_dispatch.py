@@ -202,6 +202,19 @@ async def test_a_dedicated_team_is_served_by_its_own_deployment(platform) -> Non
     assert platform.agent.runs == [delivery["run_id"]]
 
 
+@pytest.mark.parametrize("url", ["http://169.254.169.254", "http://["])
+async def test_an_agent_where_none_can_be_is_a_failed_run_that_says_so(platform, url) -> None:
+    runtime = {"runtime": {"mode": "dedicated", "agent_url": url}}
+    await platform.platform.patch_configuration(ORG, "checkout", runtime)
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event())
+    async with platform.worker():
+        [delivery] = await platform.settled()
+    [run] = await platform.runs()
+    assert (delivery["status"], run.status) == ("failed", RunStatus.FAILED)
+    assert run.error.startswith("address_refused: ")
+
+
 async def test_what_the_agent_refuses_for_good_is_a_failed_run_on_record(platform) -> None:
     platform.agent.answer = problem(422, "model_unknown")
     created = await platform.door.endpoint()

@@ -18,6 +18,7 @@ from incidentfox.agent.destination import Delivered, Delivery, Destination, Form
 from incidentfox.agent.destinations import _slack_message as message
 from incidentfox.contracts.configuration import TeamConfiguration
 from incidentfox.contracts.runs import RunInput
+from incidentfox.kernel.egress import check_url
 from incidentfox.kernel.errors import Failure, Permanent, RateLimited, Unavailable
 
 EVENT_TYPE = "incidentfox_answer"
@@ -75,6 +76,8 @@ class SlackDestination(Destination):
         slack = delivery.configuration.integrations.slack
         if slack.bot_token is None:
             raise SlackRefused("No bot token: set integrations.slack.bot_token.")
+        if slack.base_url:
+            await check_url(slack.base_url)
         token = await delivery.secret(slack.bot_token.secret)
         client = AsyncWebClient(
             token=token,

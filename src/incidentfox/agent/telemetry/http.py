@@ -6,7 +6,8 @@ Each source is a URL of the team's configuration that answers `GET …?since=<Un
 * logs and traces: NDJSON, one record or span a line, in the form of a recorded incident;
 * changes: one JSON object `{commits, deploys, flags}` (and, where known, `notices`).
 
-Every read has a limit of size and of time. What was read is kept for the run.
+Every read has a limit of size and of time. What was read is kept for the run. The URLs are a tenant's: none is followed
+to an address where only the host's own secrets are (`kernel/egress.py`).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from incidentfox.analysis.signals import (
     StatusNotice,
 )
 from incidentfox.contracts.configuration import TelemetryIntegration
+from incidentfox.kernel.egress import check_address, check_url
 from incidentfox.kernel.errors import Permanent, TooLarge, Unavailable
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -177,20 +179,25 @@ class HttpTelemetry:
         url = self._url(signal)
         if url is None:
             raise NoSuchSignal(signal)
-        received = bytearray()
         try:
-            async with (
-                asyncio.timeout(READ_TIMEOUT_S),
-                self._http.stream("GET", url, params={"since": f"{since:.3f}"}) as response,
-            ):
-                if response.is_client_error:
-                    raise SourceRefused(f"The source of {signal} answered {response.status_code}.")
-                if not response.is_success:
-                    raise Unavailable(f"The source of {signal} answered {response.status_code}.")
-                async for chunk in response.aiter_bytes():
-                    received += chunk
-                    if len(received) > MAX_BYTES:
-                        raise TooLarge(f"The source of {signal} sent more than {MAX_BYTES} bytes.")
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                await check_url(url)
+                async with self._http.stream("GET", url, params={"since": f"{since:.3f}"}) as response:
+                    return await _text(signal, response)
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             raise Unavailable(f"The source of {signal} did not answer ({type(error).__name__}).") from error
-        return received.decode("utf-8", "replace")
+
+
+async def _text(signal: Signal, response: httpx2.Response) -> str:
+    # A name may lead elsewhere the second time it is asked; nothing of the answer has been read yet.
+    check_address(str(response.extensions["network_stream"].get_extra_info("server_addr")[0]))
+    if response.is_client_error:
+        raise SourceRefused(f"The source of {signal} answered {response.status_code}.")
+    if not response.is_success:
+        raise Unavailable(f"The source of {signal} answered {response.status_code}.")
+    received = bytearray()
+    async for chunk in response.aiter_bytes():
+        received += chunk
+        if len(received) > MAX_BYTES:
+            raise TooLarge(f"The source of {signal} sent more than {MAX_BYTES} bytes.")
+    return received.decode("utf-8", "replace")

@@ -26,6 +26,7 @@ from incidentfox.contracts.runs import ExecuteRun, FinishRun, RunStatus
 from incidentfox.contracts.webhooks import DeliveryStatus
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.db.session import Database
+from incidentfox.kernel.egress import check_url
 from incidentfox.kernel.errors import Forbidden, NotFound, Permanent, Unauthenticated, Unavailable, Unprocessable
 from incidentfox.kernel.logging import get_logger
 from incidentfox.kernel.tenant import Tenant
@@ -129,10 +130,7 @@ class Dispatch:
         """Whose event this is. One that names nothing but its incident belongs to the incident's team."""
         if not passage.event.identifiers:
             return await self._route_of_incident(passage)
-        with _peer("config-service"):
-            return await self._config_service.lookup_route(
-                passage.org_id, RoutingLookup(identifiers=passage.event.identifiers)
-            )
+        return await self._look_up(passage)
 
     async def record(self, passage: Passage, route: Route) -> Correlation:
         """Puts the decision into the audit and the event on its incident. A delivery that starts nothing ends here."""
@@ -201,14 +199,22 @@ class Dispatch:
             raise Unprocessable(
                 "The team's runtime is dedicated, but has no agent_url.", code="dedicated_agent_without_url"
             )
+        await check_url(runtime.agent_url)
         return await self._agents.at(runtime.agent_url)
 
     async def _route_of_incident(self, passage: Passage) -> Route:
         async with self._database.transaction(Tenant(passage.org_id)) as connection:
             team = await find_team(connection, passage.stored.delivery.endpoint_id, passage.incident.external_id)
+        if team is None:
+            return await self._look_up(passage)
         reason = "the event names nothing but its incident, which is this team's"
-        unknown = "the event names nothing but its incident, which is not known to be any team's"
-        return Route(team_node_id=team, matched=None, reason=reason if team else unknown, tried=())
+        return Route(team_node_id=team, matched=None, reason=reason, tried=())
+
+    async def _look_up(self, passage: Passage) -> Route:
+        with _peer("config-service"):
+            return await self._config_service.lookup_route(
+                passage.org_id, RoutingLookup(identifiers=passage.event.identifiers)
+            )
 
 
 def _team(passage: Passage, route: Route) -> Tenant:
