@@ -115,7 +115,10 @@ class Integrations(WireModel):
 
 
 class RoutingConfiguration(WireModel):
-    """The identifiers that this team owns. Only a team node may set it; each value has one owner per organisation."""
+    """The identifiers that this team owns: only a team node sets them, and each has one owner in the organisation.
+
+    `default_team` is the organisation's own: who gets what nobody owns.
+    """
 
     slack_channels: tuple[str, ...] = ()
     github_repositories: tuple[str, ...] = ()
@@ -123,7 +126,11 @@ class RoutingConfiguration(WireModel):
     incidentio_teams: tuple[str, ...] = ()
     incidentio_alert_sources: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    service_patterns: tuple[str, ...] = Field(
+        default=(), description="Services by pattern: `*` stands for any text, also none, as in `checkout-*`."
+    )
     custom: dict[Key, tuple[str, ...]] = {}
+    default_team: NodeId | None = Field(default=None, description="Set on the organisation alone.")
 
 
 class SlackDestination(WireModel):

@@ -22,12 +22,27 @@ class IdentifierKind(StrEnum):
     CUSTOM = "custom"
 
 
+class RouteRule(StrEnum):
+    """What can decide, in the order in which it does. Nothing later counts once one of them has found a team.
+
+    1. An identifier that a team owns: the most specific kind first (`IdentifierKind`), within a kind as the event
+       lists them.
+    2. A service pattern, for the services of the event as it lists them: the longest literal text before the first `*`
+       wins, then the most literal text in all, then the alphabet.
+    3. The organisation's default team.
+    """
+
+    IDENTIFIER = "identifier"
+    SERVICE_PATTERN = "service_pattern"
+    DEFAULT_TEAM = "default_team"
+
+
 class Identifier(WireModel):
     """One identifier found in an event. For `custom`, `name` says which custom kind it is."""
 
     kind: IdentifierKind
     value: Annotated[str, StringConstraints(min_length=1, max_length=512)]
-    name: str | None = None
+    name: Annotated[str, StringConstraints(max_length=512)] | None = None
 
 
 class RoutingLookup(WireModel):
@@ -36,10 +51,24 @@ class RoutingLookup(WireModel):
     identifiers: tuple[Identifier, ...] = Field(max_length=64)
 
 
+class Attempt(WireModel):
+    """One thing that was tried. `team_node_id` None: it found nobody."""
+
+    rule: RouteRule
+    identifier: Identifier | None = Field(default=None, description="None for the default team.")
+    compared_as: str | None = Field(
+        default=None, description="The normal form of the value; None for a value that no team can own."
+    )
+    pattern: str | None = Field(default=None, description="The service pattern that matched.")
+    team_node_id: NodeId | None = None
+
+
 class Route(WireModel):
-    """The answer: at most one team, and why. `tried` lists all identifiers in the order of precedence."""
+    """The answer: at most one team, and why. `tried` lists everything in the order of precedence, found or not."""
 
     team_node_id: NodeId | None
-    matched: Identifier | None
+    rule: RouteRule | None = Field(default=None, description="What decided; None when nothing did.")
+    matched: Identifier | None = Field(description="The identifier that decided.")
+    pattern: str | None = Field(default=None, description="The service pattern that the identifier matched.")
     reason: str
-    tried: tuple[Identifier, ...]
+    tried: tuple[Attempt, ...]

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from tests.config_service.surroundings import Service, Tenants, query, tenant_settings
 
-from incidentfox.contracts.routing import Identifier, IdentifierKind, Route, RoutingLookup
+from incidentfox.contracts.routing import Identifier, IdentifierKind, Route, RouteRule, RoutingLookup
 from incidentfox.kernel.errors import Conflict, Unprocessable
 
 pytestmark = pytest.mark.anyio
@@ -115,3 +115,68 @@ async def test_malformed_identifiers_are_refused_by_place(service: Service, tena
 async def test_a_look_up_of_nonsense_finds_nothing(service: Service, tenants: Tenants) -> None:
     for value in ("'; DROP TABLE org_nodes; --", "../../etc/passwd", "%", "🦊" * 100):
         assert (await lookup(service, tenants.org, IdentifierKind.SERVICE, value)).team_node_id is None
+
+
+async def test_patterns_have_one_owner_and_give_way_to_exact_names(service: Service, tenants: Tenants) -> None:
+    admin = service.with_token(tenants.admin)
+    await admin.put_configuration(tenants.org, "checkout", {"routing": {"service_patterns": ["Checkout-*", "c*"]}})
+    await admin.put_configuration(tenants.org, "payments", {"routing": {"services": ["checkout-pay"]}})
+    route = await lookup(service, tenants.org, IdentifierKind.SERVICE, "checkout-api")
+    assert (route.team_node_id, route.rule, route.pattern) == ("checkout", RouteRule.SERVICE_PATTERN, "checkout-*")
+    assert (await lookup(service, tenants.org, IdentifierKind.SERVICE, "Checkout-Pay")).team_node_id == "payments"
+    with pytest.raises(Conflict, match="'checkout'") as refusal:
+        await admin.put_configuration(tenants.org, "payments", {"routing": {"service_patterns": ["CHECKOUT-**"]}})
+    assert [error.pointer for error in refusal.value.errors] == ["/routing/service_patterns/0"]
+    with pytest.raises(Unprocessable) as malformed:
+        await admin.put_configuration(tenants.org, "payments", {"routing": {"service_patterns": ["pay-*", "*"]}})
+    assert [error.pointer for error in malformed.value.errors] == ["/routing/service_patterns/1"]
+
+
+async def test_what_nobody_owns_goes_to_the_default_team(service: Service, tenants: Tenants) -> None:
+    admin = service.with_token(tenants.admin)
+    await admin.put_configuration(tenants.org, tenants.org, {"routing": {"default_team": "payments"}})
+    route = await lookup(service, tenants.org, IdentifierKind.SERVICE, "unheard-of")
+    assert (route.team_node_id, route.rule) == ("payments", RouteRule.DEFAULT_TEAM)
+    empty = await service.as_service("orchestrator").lookup_route(tenants.org, RoutingLookup(identifiers=()))
+    assert empty.team_node_id == "payments"
+    # Whatever the default team writes itself, it stays the default until the organisation says otherwise.
+    await service.with_token(tenants.teams["payments"]).put_configuration(
+        tenants.org, "payments", {"routing": None, "budgets": {"run_tokens": 5}}
+    )
+    assert (await lookup(service, tenants.org, IdentifierKind.SERVICE, "unheard-of")).team_node_id == "payments"
+    await admin.put_configuration(tenants.org, tenants.org, {"routing": {"default_team": "checkout"}})
+    assert (await lookup(service, tenants.org, IdentifierKind.SERVICE, "unheard-of")).team_node_id == "checkout"
+    await admin.put_configuration(tenants.org, tenants.org, {})
+    assert (await lookup(service, tenants.org, IdentifierKind.SERVICE, "unheard-of")).team_node_id is None
+
+
+async def test_the_default_team_must_be_a_team_in_service(service: Service, tenants: Tenants) -> None:
+    admin = service.with_token(tenants.admin)
+    for wanted in ("nobody", "shops", tenants.org):
+        with pytest.raises(Unprocessable) as refusal:
+            await admin.put_configuration(tenants.org, tenants.org, {"routing": {"default_team": wanted}})
+        assert refusal.value.errors[0].pointer == "/routing/default_team", wanted
+    for node, routing in (
+        ("checkout", {"default_team": "checkout"}),
+        ("checkout", {"default_team": None}),
+        ("shops", {"default_team": "checkout"}),
+        (tenants.org, {"services": ["a"]}),
+    ):
+        with pytest.raises(Unprocessable):
+            await admin.put_configuration(tenants.org, node, {"routing": routing})
+
+
+async def test_an_archived_default_team_gets_nothing_until_it_is_restored(service: Service, tenants: Tenants) -> None:
+    admin = service.with_token(tenants.admin)
+    await admin.put_configuration(tenants.org, tenants.org, {"routing": {"default_team": "payments"}})
+    await admin.archive_node(tenants.org, "payments")
+    assert (await lookup(service, tenants.org, IdentifierKind.SERVICE, "unheard-of")).team_node_id is None
+    await admin.patch_configuration(tenants.org, tenants.org, {"budgets": {"run_tokens": 1000}})
+    await admin.restore_node(tenants.org, "payments")
+    assert (await lookup(service, tenants.org, IdentifierKind.SERVICE, "unheard-of")).team_node_id == "payments"
+
+
+async def test_a_preview_of_an_organisations_write_judges_its_default_team(service: Service, tenants: Tenants) -> None:
+    admin = service.with_token(tenants.admin)
+    preview = await admin.preview_put(tenants.org, tenants.org, {"routing": {"default_team": "nobody"}})
+    assert [refusal.code for refusal in preview.refusals] == ["unknown_default_team"]

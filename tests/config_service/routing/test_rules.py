@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from incidentfox.config_service.routing.rules import MAX_CLAIMS, NormalIdentifier, choose, claims, normalise
+from incidentfox.config_service.routing.normal_forms import MAX_BYTES, NormalIdentifier, normalise
+from incidentfox.config_service.routing.patterns import matches, normalise_pattern
+from incidentfox.config_service.routing.rules import DEFAULT_TEAM, MAX_CLAIMS, choose, claims, question
 from incidentfox.contracts.configuration import RoutingConfiguration
-from incidentfox.contracts.routing import Identifier, IdentifierKind
+from incidentfox.contracts.routing import Identifier, IdentifierKind, RouteRule
 
 K = IdentifierKind
 
@@ -18,9 +20,17 @@ K = IdentifierKind
     [
         (
             K.GITHUB_REPOSITORY,
-            ["acme/shop", " Acme/Shop ", "ACME/SHOP.git", "https://github.com/acme/shop/", "github.com/Acme/shop"],
+            [
+                "acme/shop",
+                " Acme/Shop ",
+                "ACME/SHOP.git",
+                "https://github.com/acme/shop/",
+                "github.com/Acme/shop",
+                "git@github.com:acme/shop.git",
+                "ssh://git@github.com/acme/shop.git",
+            ],
         ),
-        (K.SLACK_CHANNEL, ["C024BE91L", "c024be91l", " C024BE91L\n"]),
+        (K.SLACK_CHANNEL, ["C024BE91L", "c024be91l", " C024BE91L\n", "#C024BE91L"]),
         (K.SLACK_CHANNEL, ["#checkout-alerts", "checkout-alerts", " #Checkout-Alerts", "# checkout-alerts"]),
         (K.PAGERDUTY_SERVICE, ["PIJ90N7", "pij90n7", "\tpij90N7 "]),
         (K.SERVICE, ["Checkout API", " checkout  api ", "CHECKOUT\tAPI"]),
@@ -44,6 +54,8 @@ def test_spellings_of_one_identifier_are_one(kind: IdentifierKind, spellings: li
         (K.SLACK_CHANNEL, "#", None),
         (K.SERVICE, " \t ", None),
         (K.SERVICE, "x" * 513, None),
+        (K.SERVICE, "\U00020000" * 512, None),
+        (K.SERVICE, "\ufdfa" * 60, None),
         (K.CUSTOM, "x", None),
         (K.CUSTOM, "x", " "),
     ],
@@ -57,26 +69,35 @@ def test_custom_kinds_keep_apart() -> None:
     assert normalise(K.CUSTOM, "eu", "region") != normalise(K.CUSTOM, "eu", "zone")
 
 
-@given(st.sampled_from([kind for kind in K if kind is not K.CUSTOM]), st.text(min_size=1, max_size=40))
+_TRICKY = st.text(
+    alphabet="#/.: gitCDG012cdg*\u0130\u0131\u0390\u0345\u0323\u00df\u1e9e\u017f\ufb03\u2122\u3000K", max_size=16
+)
+
+
+@given(st.sampled_from(list(K)), st.one_of(st.text(max_size=40), _TRICKY))
+@example(K.SLACK_CHANNEL, "#c0abcdefg")
+@example(K.SLACK_CHANNEL, "# #x")
+@example(K.GITHUB_REPOSITORY, "a/b.git/.git")
 def test_a_normal_form_is_its_own(kind: IdentifierKind, value: str) -> None:
-    once = normalise(kind, value)
+    once = normalise(kind, value, "region")
     if once is not None:
-        assert normalise(kind, once.value) == once
+        assert normalise(kind, once.value, once.name) == once
+        assert len(once.value.encode(errors="replace")) <= MAX_BYTES
 
 
 def test_a_team_claims_each_normal_form_once_and_hears_of_what_is_none() -> None:
     routing = RoutingConfiguration(
         github_repositories=("Acme/Shop", "acme/shop", "nonsense"), custom={"region": ("EU", "eu")}
     )
-    found, errors = claims(routing)
+    found, errors = claims("checkout", routing)
     assert [claim.pointer for claim in found] == ["/routing/github_repositories/0", "/routing/custom/region/0"]
     assert [error.pointer for error in errors] == ["/routing/github_repositories/2"]
 
 
 def test_a_team_owns_a_thousand_identifiers_at_most() -> None:
     names = tuple(f"s{number}" for number in range(MAX_CLAIMS + 1))
-    assert claims(RoutingConfiguration(services=names[:-1]))[1] == []
-    assert claims(RoutingConfiguration(services=names))[1] != []
+    assert claims("checkout", RoutingConfiguration(services=names[:-1]))[1] == []
+    assert claims("checkout", RoutingConfiguration(services=names))[1] != []
 
 
 def identifier(kind: IdentifierKind, value: str) -> Identifier:
@@ -99,7 +120,12 @@ def test_the_most_specific_identifier_decides_and_the_other_owner_is_named() -> 
         "pagerduty_service p1 belongs to checkout;"
         " service Cart belongs to shop, but pagerduty_service decides before it"
     )
-    assert route.tried == (asked[1], asked[0])
+    assert [(tried.identifier, tried.compared_as, tried.team_node_id) for tried in route.tried] == [
+        (asked[1], "P1", "checkout"),
+        (asked[0], "cart", "shop"),
+        (asked[0], "cart", None),
+        (None, None, None),
+    ]
 
 
 def test_within_a_kind_the_events_order_decides() -> None:
@@ -110,7 +136,8 @@ def test_within_a_kind_the_events_order_decides() -> None:
 @given(st.permutations(list(K)))
 def test_precedence_is_the_order_of_the_kinds_whatever_the_events_order(kinds: list[IdentifierKind]) -> None:
     asked = tuple(Identifier(kind=kind, value="a/b", name="n" if kind is K.CUSTOM else None) for kind in kinds)
-    assert [tried.kind for tried in choose(asked, {}).tried] == list(K)
+    tried = [attempt for attempt in choose(asked, {}).tried if attempt.rule is RouteRule.IDENTIFIER]
+    assert [attempt.identifier.kind for attempt in tried if attempt.identifier] == list(K)
 
 
 def test_nothing_found_says_what_was_tried() -> None:
@@ -118,3 +145,55 @@ def test_nothing_found_says_what_was_tried() -> None:
     route = choose((identifier(K.SERVICE, "x"), Identifier(kind=K.CUSTOM, name="region", value="eu")), {})
     assert (route.team_node_id, route.matched) == (None, None)
     assert route.reason == "no team owns service x, custom region eu"
+
+
+def test_the_rules_are_tried_in_their_order() -> None:
+    asked = (identifier(K.SERVICE, "Checkout API"), identifier(K.SLACK_CHANNEL, "#alerts"))
+    route = choose(asked, {})
+    assert [attempt.rule for attempt in route.tried] == [
+        RouteRule.IDENTIFIER,
+        RouteRule.IDENTIFIER,
+        RouteRule.SERVICE_PATTERN,
+        RouteRule.DEFAULT_TEAM,
+    ]
+
+
+def test_an_exact_match_of_any_kind_decides_before_a_pattern_and_a_pattern_before_the_default() -> None:
+    pattern = normalise_pattern("checkout-*")
+    assert pattern is not None
+    service = identifier(K.SERVICE, "Checkout-API")
+    region = Identifier(kind=K.CUSTOM, name="region", value="eu")
+    custom = normalise(K.CUSTOM, "eu", "region")
+    assert custom is not None
+    owners = {DEFAULT_TEAM: "fallback", pattern: "checkout", custom: "europe"}
+    exact = choose((service, region), owners)
+    assert (exact.team_node_id, exact.rule) == ("europe", RouteRule.IDENTIFIER)
+    assert exact.reason == (
+        "custom region eu belongs to europe;"
+        " service Checkout-API matches checkout-*, which belongs to checkout, but custom decides before it"
+    )
+    by_pattern = choose((service,), owners)
+    assert (by_pattern.team_node_id, by_pattern.rule, by_pattern.pattern, by_pattern.matched) == (
+        "checkout",
+        RouteRule.SERVICE_PATTERN,
+        "checkout-*",
+        service,
+    )
+    assert by_pattern.reason == "service Checkout-API matches checkout-*, which belongs to checkout"
+    by_default = choose((identifier(K.SERVICE, "cart"),), owners)
+    assert (by_default.team_node_id, by_default.rule, by_default.matched) == ("fallback", RouteRule.DEFAULT_TEAM, None)
+    assert by_default.reason == "no team owns service cart; fallback is the organisation's default team"
+
+
+def test_the_team_that_the_organisation_names_claims_the_rest() -> None:
+    routing = RoutingConfiguration(services=("a",), default_team="checkout")
+    assert [claim.identifier for claim in claims("checkout", routing)[0]][1:] == [DEFAULT_TEAM]
+    assert len(claims("payments", routing)[0]) == 1
+
+
+@given(st.lists(st.text(alphabet="ab-", min_size=1, max_size=5), min_size=1, max_size=4), st.text("ab*-", max_size=6))
+def test_the_question_asks_for_every_pattern_that_could_match(services: list[str], text: str) -> None:
+    pattern = normalise_pattern(text)
+    asked = question(tuple(identifier(K.SERVICE, service) for service in services))
+    if pattern is not None and any(matches(pattern.value, service) for service in services):
+        assert pattern.name in asked.prefixes

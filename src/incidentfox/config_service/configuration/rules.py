@@ -65,7 +65,12 @@ def effective_hash(configuration: TeamConfiguration) -> str:
 
 def judge_own(kind: NodeKind, document: JsonObject) -> list[FieldError]:
     """What a node's own document may not say, whatever it comes to."""
-    if kind is not NodeKind.TEAM and document.get("routing") is not None:
+    routing = document.get("routing")
+    said = set(routing) if isinstance(routing, dict) else set()
+    if kind is NodeKind.TEAM and "default_team" in said:
+        message = "The default team is the organisation's; set it on the organisation."
+        return [FieldError(pointer="/routing/default_team", message=message)]
+    if kind is not NodeKind.TEAM and routing is not None and not (kind is NodeKind.ORG and said <= {"default_team"}):
         return [FieldError(pointer="/routing", message="Identifiers belong to a team; set routing on a team node.")]
     return []
 
@@ -73,6 +78,12 @@ def judge_own(kind: NodeKind, document: JsonObject) -> list[FieldError]:
 def _loose_ends(configuration: TeamConfiguration) -> Iterator[FieldError]:
     agents = configuration.agents
     entrance = agents.get(configuration.entrance_agent)
+def default_team(document: JsonObject) -> str | None:
+    """The default team that an organisation's own document names."""
+    routing = document.get("routing")
+    return routing.get("default_team") if isinstance(routing, dict) else None
+
+
     if entrance is None:
         yield _unknown("/entrance_agent", "agent", configuration.entrance_agent, agents)
     elif not entrance.enabled:

@@ -19,9 +19,9 @@ from incidentfox.config_service.configuration.judgement import Judgement, Standi
 from incidentfox.config_service.configuration.levels import POLICIES
 from incidentfox.config_service.configuration.pointers import join
 from incidentfox.config_service.configuration.refusals import REFUSED, as_refusal, refusals, refuse_invalid
-from incidentfox.config_service.configuration.rules import judge_own, merge_patch
+from incidentfox.config_service.configuration.rules import default_team, judge_own, merge_patch
 from incidentfox.config_service.preconditions import require_version
-from incidentfox.config_service.routing.service import claim_identifiers
+from incidentfox.config_service.routing.service import claim_default_team, claim_identifiers
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tree.service import require_live, require_node
 from incidentfox.config_service.tree.store import lock_tree
@@ -161,6 +161,10 @@ async def _claim(session: Session, plan: _Plan) -> None:
     configuration = plan.judgement.configuration
     if configuration is not None and plan.node.kind is NodeKind.TEAM:
         await claim_identifiers(session, plan.node.node_id, configuration.routing)
+    elif plan.node.kind is NodeKind.ORG:
+        before, after = default_team(plan.before.document), default_team(plan.document)
+        if before != after:
+            await claim_default_team(session, before, after)
 
 
 async def _claim_conflicts(session: Session, plan: _Plan) -> list[Failure]:

@@ -1,32 +1,22 @@
-"""Normalises identifiers and weighs them. Pure.
-
-An identifier is compared in one normal form per kind, in the configuration and in the event alike, so that spelling
-decides nothing: GitHub's names are case-insensitive, Slack's ids are upper-case and its channel names lower-case,
-PagerDuty's ids are upper-case, names of people's making differ only by more than case and white space.
-"""
+"""What a team claims, and which claim decides about an event. Pure. The order is `RouteRule`'s."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from incidentfox.config_service.routing.normal_forms import MAX_VALUE, NormalIdentifier, normalise
+from incidentfox.config_service.routing.patterns import MAX_PATTERN, best, normalise_pattern, prefixes
 from incidentfox.contracts.configuration import RoutingConfiguration
 from incidentfox.contracts.problem import FieldError
-from incidentfox.contracts.routing import Identifier, IdentifierKind, Route
-
-MAX_VALUE = 512
-"""Characters of one identifier."""
+from incidentfox.contracts.routing import Attempt, Identifier, IdentifierKind, Route, RouteRule
 
 MAX_CLAIMS = 1000
-"""Identifiers of one team."""
+"""Identifiers and patterns of one team."""
 
-_GITHUB_PREFIX = re.compile(r"^(?:https?://)?(?:www\.)?github\.com/", re.IGNORECASE)
-_GITHUB_NAME = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,38})/[a-z0-9._-]{1,100}$")
-_SLACK_ID = re.compile(r"^[CGD][0-9][A-Z0-9]{6,}$")
-_SLACK_ID_AS_WRITTEN = re.compile(r"^[CGD][A-Z0-9]{7,}$")
-_PAGERDUTY_ID = re.compile(r"^[A-Z0-9]+$")
+DEFAULT_TEAM = NormalIdentifier(RouteRule.DEFAULT_TEAM, "", "*")
+"""What the default team owns: whatever nobody owns."""
+
 _PRECEDENCE = {kind: place for place, kind in enumerate(IdentifierKind)}
 
 _FIELDS: tuple[tuple[str, IdentifierKind], ...] = (
@@ -40,15 +30,6 @@ _FIELDS: tuple[tuple[str, IdentifierKind], ...] = (
 
 
 @dataclass(frozen=True)
-class NormalIdentifier:
-    """An identifier in its normal form. `name` is the custom kind, empty for the others."""
-
-    kind: IdentifierKind
-    name: str
-    value: str
-
-
-@dataclass(frozen=True)
 class Claim:
     """An identifier that a team's configuration claims: its normal form, as given, and where it stands."""
 
@@ -57,37 +38,33 @@ class Claim:
     pointer: str
 
 
-def normalise(kind: IdentifierKind, value: str, name: str | None = None) -> NormalIdentifier | None:
-    """The normal form; None for a value that cannot be an identifier of this kind."""
-    text = " ".join(unicodedata.normalize("NFKC", value).split())
-    custom = (name or "").strip().casefold() if kind is IdentifierKind.CUSTOM else ""
-    if not text or len(text) > MAX_VALUE or (kind is IdentifierKind.CUSTOM and not custom):
-        return None
-    match kind:
-        case IdentifierKind.GITHUB_REPOSITORY:
-            text = _github(text)
-        case IdentifierKind.SLACK_CHANNEL:
-            text = _slack(text)
-        case IdentifierKind.PAGERDUTY_SERVICE:
-            text = text.upper() if _PAGERDUTY_ID.match(text.upper()) else ""
-        case _:
-            text = text.casefold()
-    return NormalIdentifier(kind, custom, text) if text else None
+@dataclass(frozen=True)
+class Question:
+    """What the look-up of an event needs to know: who owns these, and which patterns begin like this."""
+
+    identifiers: frozenset[NormalIdentifier]
+    prefixes: frozenset[str]
 
 
-def claims(routing: RoutingConfiguration) -> tuple[list[Claim], list[FieldError]]:
+def claims(team_node_id: str, routing: RoutingConfiguration) -> tuple[list[Claim], list[FieldError]]:
     """What a team's configuration claims, each normal form once, and the values that are no identifiers."""
     found: dict[NormalIdentifier, Claim] = {}
     errors: list[FieldError] = []
-    for kind, name, value, pointer in _listed(routing):
-        identifier = normalise(kind, value, name)
+    for identifier, given, pointer, form in _listed(routing):
         if identifier is None:
-            errors.append(FieldError(pointer=pointer, message=f"{value!r} is not a {_form(kind)}."))
+            errors.append(FieldError(pointer=pointer, message=f"{given!r} is not a {form}."))
         else:
-            found.setdefault(identifier, Claim(identifier, value, pointer))
+            found.setdefault(identifier, Claim(identifier, given, pointer))
     if len(found) > MAX_CLAIMS:
         errors.append(FieldError(pointer="/routing", message=f"A team may own {MAX_CLAIMS} identifiers at most."))
+    if routing.default_team == team_node_id:
+        found[DEFAULT_TEAM] = claim_of_default(team_node_id)
     return list(found.values()), errors
+
+
+def claim_of_default(team_node_id: str) -> Claim:
+    """The claim of the team that the organisation's configuration names as its default."""
+    return Claim(DEFAULT_TEAM, team_node_id, "/routing/default_team")
 
 
 def by_precedence(identifiers: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
@@ -95,21 +72,40 @@ def by_precedence(identifiers: tuple[Identifier, ...]) -> tuple[Identifier, ...]
     return tuple(sorted(identifiers, key=lambda identifier: _PRECEDENCE[identifier.kind]))
 
 
+def question(identifiers: tuple[Identifier, ...]) -> Question:
+    """What has to be looked up to route an event with these identifiers."""
+    normal = {found for identifier in identifiers if (found := _normal(identifier)) is not None}
+    services = (found.value for found in normal if found.kind is IdentifierKind.SERVICE)
+    return Question(
+        identifiers=frozenset(normal | {DEFAULT_TEAM}),
+        prefixes=frozenset(prefix for service in services for prefix in prefixes(service)),
+    )
+
+
 def choose(identifiers: tuple[Identifier, ...], owners: Mapping[NormalIdentifier, str]) -> Route:
-    """The team of the most specific identifier that has an owner, in words, with everything that was tried."""
-    tried = by_precedence(identifiers)
-    owned = [(identifier, owner) for identifier in tried if (owner := _owner(identifier, owners)) is not None]
-    if not owned:
-        reason = "the event carries no identifier"
-        if tried:
-            reason = "no team owns " + ", ".join(describe(identifier) for identifier in tried)
-        return Route(team_node_id=None, matched=None, reason=reason, tried=tried)
-    matched, team = owned[0]
-    reason = f"{describe(matched)} belongs to {team}"
-    other = next(((identifier, owner) for identifier, owner in owned if owner != team), None)
-    if other is not None:
-        reason += f"; {describe(other[0])} belongs to {other[1]}, but {matched.kind.value} decides before it"
-    return Route(team_node_id=team, matched=matched, reason=reason, tried=tried)
+    """The team of the first attempt that found one, in words, with everything that was tried.
+
+    `owners` answers the `question` about these identifiers.
+    """
+    tried = tuple(_attempts(by_precedence(identifiers), owners))
+    found = [attempt for attempt in tried if attempt.team_node_id is not None]
+    if not found:
+        return Route(team_node_id=None, matched=None, reason=_nobody(identifiers), tried=tried)
+    first = found[0]
+    reason = _because(first)
+    if first.rule is RouteRule.DEFAULT_TEAM:
+        reason = f"{_nobody(identifiers)}; {reason}"
+    other = next((attempt for attempt in found if attempt.team_node_id != first.team_node_id), None)
+    if other is not None and other.rule is not RouteRule.DEFAULT_TEAM:
+        reason += f"; {_because(other)}, but {_decider(first)} decides before it"
+    return Route(
+        team_node_id=first.team_node_id,
+        rule=first.rule,
+        matched=first.identifier,
+        pattern=first.pattern,
+        reason=reason,
+        tried=tried,
+    )
 
 
 def describe(identifier: Identifier) -> str:
@@ -118,29 +114,64 @@ def describe(identifier: Identifier) -> str:
     return f"{kind} {identifier.value.strip()}"
 
 
-def _owner(identifier: Identifier, owners: Mapping[NormalIdentifier, str]) -> str | None:
-    normal = normalise(identifier.kind, identifier.value, identifier.name)
-    return owners.get(normal) if normal is not None else None
+def _attempts(identifiers: tuple[Identifier, ...], owners: Mapping[NormalIdentifier, str]) -> Iterator[Attempt]:
+    normal = [(identifier, _normal(identifier)) for identifier in identifiers]
+    for identifier, found in normal:
+        yield Attempt(
+            rule=RouteRule.IDENTIFIER,
+            identifier=identifier,
+            compared_as=found.value if found is not None else None,
+            team_node_id=owners.get(found) if found is not None else None,
+        )
+    patterns = [owned for owned in owners if owned.kind is RouteRule.SERVICE_PATTERN]
+    for identifier, found in normal:
+        if found is not None and found.kind is IdentifierKind.SERVICE:
+            pattern = best(found.value, patterns)
+            yield Attempt(
+                rule=RouteRule.SERVICE_PATTERN,
+                identifier=identifier,
+                compared_as=found.value,
+                pattern=pattern.value if pattern is not None else None,
+                team_node_id=owners[pattern] if pattern is not None else None,
+            )
+    yield Attempt(rule=RouteRule.DEFAULT_TEAM, team_node_id=owners.get(DEFAULT_TEAM))
 
 
-def _listed(routing: RoutingConfiguration) -> Iterator[tuple[IdentifierKind, str | None, str, str]]:
+def _because(attempt: Attempt) -> str:
+    if attempt.identifier is None:
+        return f"{attempt.team_node_id} is the organisation's default team"
+    if attempt.pattern is not None:
+        return f"{describe(attempt.identifier)} matches {attempt.pattern}, which belongs to {attempt.team_node_id}"
+    return f"{describe(attempt.identifier)} belongs to {attempt.team_node_id}"
+
+
+def _decider(attempt: Attempt) -> str:
+    if attempt.pattern is not None:
+        return attempt.pattern
+    return attempt.identifier.kind.value if attempt.identifier is not None else "the default team"
+
+
+def _nobody(identifiers: tuple[Identifier, ...]) -> str:
+    if not identifiers:
+        return "the event carries no identifier"
+    return "no team owns " + ", ".join(describe(identifier) for identifier in by_precedence(identifiers))
+
+
+def _normal(identifier: Identifier) -> NormalIdentifier | None:
+    return normalise(identifier.kind, identifier.value, identifier.name)
+
+
+def _listed(routing: RoutingConfiguration) -> Iterator[tuple[NormalIdentifier | None, str, str, str]]:
     for field, kind in _FIELDS:
         for index, value in enumerate(getattr(routing, field)):
-            yield kind, None, value, f"/routing/{field}/{index}"
+            yield normalise(kind, value), value, f"/routing/{field}/{index}", _form(kind)
+    for index, value in enumerate(routing.service_patterns):
+        form = f"service pattern (1 to {MAX_PATTERN} characters with at least one `*`, and not `*` alone)"
+        yield normalise_pattern(value), value, f"/routing/service_patterns/{index}", form
     for name, values in routing.custom.items():
         for index, value in enumerate(values):
-            yield IdentifierKind.CUSTOM, name, value, f"/routing/custom/{name}/{index}"
-
-
-def _github(text: str) -> str:
-    name = _GITHUB_PREFIX.sub("", text).rstrip("/").removesuffix(".git").lower()
-    return name if _GITHUB_NAME.match(name) else ""
-
-
-def _slack(text: str) -> str:
-    if _SLACK_ID.match(text.upper()) or _SLACK_ID_AS_WRITTEN.match(text):
-        return text.upper()
-    return text.removeprefix("#").strip().lower()
+            custom = normalise(IdentifierKind.CUSTOM, value, name)
+            yield custom, value, f"/routing/custom/{name}/{index}", _form(IdentifierKind.CUSTOM)
 
 
 def _form(kind: IdentifierKind) -> str:

@@ -3,33 +3,60 @@
 from __future__ import annotations
 
 from incidentfox.config_service.routing import store
-from incidentfox.config_service.routing.rules import choose, claims, normalise
+from incidentfox.config_service.routing.rules import DEFAULT_TEAM, Claim, choose, claim_of_default, claims, question
 from incidentfox.config_service.session import Session
+from incidentfox.config_service.tree.store import node
 from incidentfox.contracts.configuration import RoutingConfiguration
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.routing import Route, RoutingLookup
+from incidentfox.contracts.tree import NodeKind
 from incidentfox.kernel.errors import Conflict, Unprocessable
 
 
 async def claim_identifiers(session: Session, team_node_id: str, routing: RoutingConfiguration) -> None:
-    """Makes the team own exactly what its configuration lists.
+    """Makes the team own exactly what its effective configuration lists.
 
     Raises Unprocessable for values that are no identifiers and Conflict, naming the owner, for those of another team.
     """
-    wanted, errors = claims(routing)
+    wanted, errors = claims(team_node_id, routing)
     if errors:
         raise Unprocessable("Some identifiers are malformed.", code="invalid_identifier", errors=errors)
     owned = await store.identifiers_of(session, team_node_id)
-    released = owned - {claim.identifier for claim in wanted}
+    released = owned - {claim.identifier for claim in wanted} - {DEFAULT_TEAM}  # the organisation's to take away
     if released:
         await store.release(session, team_node_id, released)
     missing = [claim for claim in wanted if claim.identifier not in owned]
-    if not missing:
-        return
-    taken = await store.take(session, team_node_id, missing)
-    refused = [claim for claim in missing if claim.identifier not in taken]
+    if missing:
+        await _take(session, team_node_id, missing)
+
+
+async def claim_default_team(session: Session, before: str | None, after: str | None) -> None:
+    """Makes `after` the organisation's default team in place of `before`; None: nobody. Called where both differ.
+
+    Raises Unprocessable for what is not a team of the organisation that is in service.
+    """
+    if after is not None:
+        found = await node(session, after)
+        if found is None or found.kind is not NodeKind.TEAM or found.archived_at is not None:
+            message = f"{after!r} is not a team of this organisation that is in service."
+            error = FieldError(pointer="/routing/default_team", message=message)
+            raise Unprocessable(message, code="unknown_default_team", errors=[error])
+    if before is not None:
+        await store.release(session, before, [DEFAULT_TEAM])
+    if after is not None:
+        await _take(session, after, [claim_of_default(after)])
+
+
+async def lookup(session: Session, request: RoutingLookup) -> Route:
+    """Whose event is this? At most one team, and why."""
+    return choose(request.identifiers, await store.owners(session, question(request.identifiers)))
+
+
+async def _take(session: Session, team_node_id: str, wanted: list[Claim]) -> None:
+    taken = await store.take(session, team_node_id, wanted)
+    refused = [claim for claim in wanted if claim.identifier not in taken]
     if refused:
-        owners = await store.owners(session, [claim.identifier for claim in refused])
+        owners = await store.owners_of(session, [claim.identifier for claim in refused])
         found = [
             FieldError(
                 pointer=claim.pointer,
@@ -38,13 +65,3 @@ async def claim_identifiers(session: Session, team_node_id: str, routing: Routin
             for claim in refused
         ]
         raise Conflict(f"An identifier has one owner. {found[0].message}", code="identifier_taken", errors=found)
-
-
-async def lookup(session: Session, request: RoutingLookup) -> Route:
-    """Whose event is this? At most one team, and why."""
-    normal = {
-        found
-        for identifier in request.identifiers
-        if (found := normalise(identifier.kind, identifier.value, identifier.name)) is not None
-    }
-    return choose(request.identifiers, await store.owners(session, normal))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, select, tuple_
+from sqlalchemy import ColumnElement, Row, delete, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from incidentfox.config_service.routing.rules import Claim, NormalIdentifier
+from incidentfox.config_service.routing.normal_forms import NormalIdentifier
+from incidentfox.config_service.routing.rules import Claim, Question
 from incidentfox.config_service.routing.tables import routing_identifiers
 from incidentfox.config_service.session import Session
-from incidentfox.contracts.routing import IdentifierKind
+from incidentfox.contracts.routing import IdentifierKind, RouteRule
 
 _KEY = tuple_(routing_identifiers.c.kind, routing_identifiers.c.name, routing_identifiers.c.value)
+_RULES = {rule.value: rule for rule in (RouteRule.SERVICE_PATTERN, RouteRule.DEFAULT_TEAM)}
 
 
 async def identifiers_of(session: Session, team_node_id: str) -> set[NormalIdentifier]:
@@ -49,12 +51,21 @@ async def take(session: Session, team_node_id: str, claims: Collection[Claim]) -
     return {_normal(row) for row in await session.connection.execute(statement)}
 
 
-async def owners(session: Session, identifiers: Collection[NormalIdentifier]) -> dict[NormalIdentifier, str]:
+async def owners_of(session: Session, identifiers: Collection[NormalIdentifier]) -> dict[NormalIdentifier, str]:
     """Who owns each of these, in the whole organisation."""
-    if not identifiers:
-        return {}
+    return await _owners(session, _among(identifiers))
+
+
+async def owners(session: Session, question: Question) -> dict[NormalIdentifier, str]:
+    """Who owns what an event asks about, and every pattern that may match one of its services."""
+    table = routing_identifiers.c
+    patterns = (table.kind == RouteRule.SERVICE_PATTERN) & table.name.in_(question.prefixes)
+    return await _owners(session, or_(_among(question.identifiers), patterns))
+
+
+async def _owners(session: Session, which: ColumnElement[bool]) -> dict[NormalIdentifier, str]:
     table = routing_identifiers
-    statement = select(table).where(table.c.org_id == session.org_id, _among(identifiers))
+    statement = select(table).where(table.c.org_id == session.org_id, which)
     return {_normal(row): row.team_node_id for row in await session.connection.execute(statement)}
 
 
@@ -63,4 +74,4 @@ def _among(identifiers: Collection[NormalIdentifier]) -> ColumnElement[bool]:
 
 
 def _normal(row: Row[Any]) -> NormalIdentifier:
-    return NormalIdentifier(IdentifierKind(row.kind), row.name, row.value)
+    return NormalIdentifier(_RULES.get(row.kind) or IdentifierKind(row.kind), row.name, row.value)

@@ -82,5 +82,7 @@ def _routing(route: Route) -> dict[str, object]:
     return {
         "reason": route.reason,
         "matched": route.matched.model_dump(mode="json") if route.matched else None,
-        "tried": [identifier.model_dump(mode="json") for identifier in route.tried],
+        "rule": route.rule,
+        "pattern": route.pattern,
+        "tried": [attempt.model_dump(mode="json", exclude_none=True) for attempt in route.tried],
     }
