@@ -10,15 +10,23 @@ from typing import Any
 
 import pytest
 from pydantic_ai import models
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.models.function import FunctionModel
 from starlette.responses import Response
 from tests.agent.conftest import AgentProcess, Surroundings
 from tests.agent.model_twin import ModelTwin, Turn, answer, cut, hanging, refusal
 from tests.agent.scenes import ORG, TEAM, alert_of, asked, document, planner, recorded, small_incident
 from tests.agent.twins import serve
 
-from incidentfox.agent import Runner
+from incidentfox.agent import Runner, provider
+from incidentfox.agent.journal import Body
+from incidentfox.agent.provider import ModelBusy, Provider
+from incidentfox.agent.runner import investigate
 from incidentfox.contracts.budgets import TeamBudget
 from incidentfox.contracts.runs import Run, RunStatus
+from incidentfox.kernel.durable import NO_RETRY, Retry
+from incidentfox.kernel.errors import Temporary
+from incidentfox.kernel.ids import new_id
 
 pytestmark = pytest.mark.anyio
 
@@ -266,3 +274,71 @@ async def test_without_a_service_a_model_that_costs_is_refused() -> None:
         )
     ]
     assert events[-1].data["error"].startswith("config_service_required: ")
+
+
+async def test_at_the_limit_of_a_helper_the_whole_run_goes_on_offline(
+    surroundings: Surroundings,
+) -> None:
+    asks = answer(calls=[("ask_helper", {"question": "What do the metrics say?"})], usage=(4000, 100))
+    looks = answer(calls=[("rank_anomalies", {"limit": 80})], usage=(9000, 400))
+    async with team(surroundings, [asks, looks, REPORT], {"run_tokens": 24_000}) as twin:
+        models_as_set = (await surroundings.config.effective(ORG, TEAM)).document.models
+        base = document().agents["sre"].model_dump(mode="json")
+        await surroundings.configure(
+            document(
+                agents={"sre": {**base, "sub_agents": ["helper"]}, "helper": base},
+                models={key: one.model_dump(mode="json", by_alias=True) for key, one in models_as_set.items()},
+                budgets={"run_tokens": 24_000},
+            )
+        )
+        run = await carried_out(surroundings)
+    assert len(twin.requests) == 2
+    assert run.status is RunStatus.SUCCEEDED
+    assert run.answer is not None
+    assert run.answer.root_cause is not None
+    assert run.answer.root_cause.change == "a" * 40
+    kinds = await surroundings.kinds(run.run_id)
+    assert kinds.count("budget.exhausted") == 1
+    assert (await today(surroundings)).spent_tokens == 13_500
+
+
+class Impatient:
+    """A journal that tries again at once and keeps the waits that it was told to take."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    async def step(self, name: str, body: Body, *, retry: Retry = NO_RETRY) -> Any:
+        failures = 0
+        while True:
+            try:
+                return json.loads(json.dumps(await body()))
+            except Temporary as failure:
+                failures += 1
+                if retry.attempts is not None and failures >= retry.attempts:
+                    raise
+                self.waits.append(retry.delay_s(failures, failure.retry_after_s))
+
+
+async def test_a_model_that_stays_busy_is_asked_six_times_and_no_sooner_than_it_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked_times = 0
+
+    def busy(*_: Any) -> ModelResponse:
+        nonlocal asked_times
+        asked_times += 1
+        raise ModelBusy("Slow down.", code="model_rate_limited", retry_after_s=17.0)
+
+    scripted = {"scripted": Provider("scripted", "", lambda *_: FunctionModel(busy, model_name="scripted"))}
+    monkeypatch.setattr(provider, "known_providers", lambda: scripted)
+    made = planner(
+        recorded(small_incident()), document(models={"default": {"provider": "scripted", "name": "scripted"}})
+    )
+    journal = Impatient()
+    with pytest.raises(ModelBusy) as caught:
+        async for _ in investigate(made, asked(alert_of(small_incident())), new_id("run"), journal):
+            pass
+    assert caught.value.code == "model_rate_limited"
+    assert asked_times == 6
+    assert journal.waits == [17.0] * 5

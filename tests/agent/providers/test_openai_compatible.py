@@ -216,6 +216,13 @@ async def test_a_server_that_is_not_there_is_tried_again() -> None:
         await ask(OpenAICompatibleModel(configuration, secrets, None))
 
 
+async def test_a_base_url_is_not_followed_to_the_host_s_own_secrets() -> None:
+    configuration = ModelConfiguration(provider="openai_compatible", name="x", base_url="http://169.254.169.254/v1")
+    with pytest.raises(ModelRefused) as caught:
+        await ask(OpenAICompatibleModel(configuration, secrets, None))
+    assert caught.value.code == "address_refused"
+
+
 @pytest.mark.parametrize("key", ["sk-\nx: y", "sk-ключ"])
 async def test_a_key_that_cannot_be_sent_is_not_quoted(key: str) -> None:
     async def broken(_: str) -> str:

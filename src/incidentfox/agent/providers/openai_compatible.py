@@ -34,6 +34,7 @@ from incidentfox.agent.provider import ModelBusy, ModelRefused, Price, Provider,
 from incidentfox.agent.providers._chat_stream import Completion, failure_of, read_completion, read_retry_after
 from incidentfox.contracts.configuration import ModelConfiguration, ModelPrices
 from incidentfox.kernel.clock import Clock, system_clock
+from incidentfox.kernel.egress import AddressRefused, check_url
 from incidentfox.kernel.errors import Permanent, Timeout, Unavailable
 from incidentfox.kernel.redaction import redact_text
 
@@ -123,6 +124,7 @@ class OpenAICompatibleModel(Model):
         return body
 
     async def _complete(self, body: dict[str, Any]) -> Completion:
+        await self._check_address()
         headers = {"Accept": "text/event-stream"}
         if (secret := self._configuration.api_key) is not None:
             self._key = self._key or await self._secrets(secret.secret)
@@ -148,6 +150,13 @@ class OpenAICompatibleModel(Model):
             raise Timeout(detail, code="model_timed_out") from error
         except httpx2.HTTPError as error:
             raise Unavailable("The connection to the model broke off.", code="model_stream_cut") from error
+
+    async def _check_address(self) -> None:
+        """The base URL is a tenant's: it is not followed to where only the host's own secrets are."""
+        try:
+            await check_url(self._base_url)
+        except AddressRefused as refused:
+            raise ModelRefused(refused.detail, code=refused.code) from refused
 
     async def _error_body(self, response: httpx2.Response) -> object:
         """The error as sent, without secrets: servers quote the key that they refuse."""
