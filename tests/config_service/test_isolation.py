@@ -53,6 +53,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/orgs/{org_id}/nodes/{node_id}/change-requests/{request_id}/rebase": None,
     "POST /api/v1/orgs/{org_id}/nodes/{node_id}/change-requests/{request_id}/comments": {"text": "evil"},
     "PUT /api/v1/orgs/{org_id}/nodes/{node_id}/secrets/{name}": {"value": "evil"},
+    "POST /api/v1/orgs/{org_id}/secrets/reencrypt": None,
     "POST /api/v1/orgs/{org_id}/tokens": {"name": "evil", "team_node_id": "{node_id}"},
     "POST /api/v1/orgs/{org_id}/tokens/{token_id}/rotate": {"overlap_s": 0},
     "POST /api/v1/orgs/{org_id}/recordings": {"files": {}},

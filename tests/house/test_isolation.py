@@ -27,7 +27,7 @@ from tests.orchestrator.platform import Platform, running_platform
 from incidentfox.agent.main import create_app as create_agent
 from incidentfox.agent.settings import AgentSettings
 from incidentfox.console.main import create_app as create_console
-from incidentfox.contracts.permissions import SERVICE_PERMISSIONS, Permission
+from incidentfox.contracts.permissions import SERVICE_PERMISSIONS, Permission, Role
 from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
 
@@ -40,6 +40,7 @@ OTHER = "globex"
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/orgs/{org_id}/webhook-endpoints": {"source": "custom", "name": "evil"},
     "POST /api/v1/orgs/{org_id}/webhook-endpoints/{endpoint_id}/secrets": {"overlap_s": 0},
+    "POST /api/v1/orgs/{org_id}/webhook-endpoints/reencrypt": {},
     "POST /api/v1/run": {"org_id": ORG, "team_node_id": "payments", "run_id": "{run_id}"},
     "POST /sign-out": {},
 }
@@ -124,11 +125,18 @@ async def _credentials(platform: Platform) -> dict[str, str]:
     sibling = await admin.create_token(ORG, CreateToken(name="sibling", team_node_id="checkout"))
     other_admin = await admin.create_token(OTHER, CreateToken(name="admin"))
     other_team = await admin.create_token(OTHER, CreateToken(name="team", team_node_id="other"))
-    return {
+    found = {
         "sibling team": sibling.secret,
         "other organisation's admin": other_admin.secret,
         "other organisation's team": other_team.secret,
     }
+    for role in Role:
+        if role is not Role.ORG_ADMIN:
+            request = CreateToken(name=role, node_id="checkout", role=role)
+            found[f"{role} of the sibling"] = (await admin.create_token(ORG, request)).secret
+        request = CreateToken(name=role, role=role)
+        found[f"{role} of the other organisation"] = (await admin.create_token(OTHER, request)).secret
+    return found
 
 
 async def _victim(platform: Platform) -> dict[str, str]:
