@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.agent.scenes import small_incident
-from tests.cli.installation import CommandLine
+from tests.cli.installation import CommandLine, environment
 
 GUILTY, DECOY = "a" * 40, "b" * 40
 TRUTH = {
@@ -181,6 +184,26 @@ def test_without_an_installation_one_is_started_and_nothing_of_it_is_left(tmp_pa
         assert "starting one for this command" in done.err
         assert list(Path(temporary).iterdir()) == []
     assert not (tmp_path / "none").exists()
+
+
+def test_an_interrupted_start_is_stopped_in_order(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="incidentfox-cli-") as temporary:
+        Path(temporary).chmod(0o755)
+        folder = write(tmp_path / "one", incident_of("ledger"))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "incidentfox", "investigate", folder],
+            env=environment(tmp_path / "none") | {"TMPDIR": temporary},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "starting Postgres" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        assert "stopping" in process.communicate()[1]
+        assert process.returncode == 130
+        assert list(Path(temporary).iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["investigate", "evaluate"])

@@ -14,7 +14,6 @@ from incidentfox.kernel.errors import Failure
 
 if TYPE_CHECKING:
     from incidentfox.cli.investigation import Investigated
-    from incidentfox.cli.recorded import RecordedIncident
     from incidentfox.contracts.events import RunEvent
     from incidentfox.contracts.runs import Run
 
@@ -53,35 +52,25 @@ def investigate(
         say(f"{incident.name}: {warning}")
 
     async def run(place: Place) -> Investigated:
-        return await _investigated(place, incident, _Options(team, timeout_s, endpoint, as_json))
+        from incidentfox.cli.investigation import open_investigator, recipient
+
+        opened = open_investigator(place, recipient(team), timeout_s=timeout_s, endpoint_id=endpoint)
+        async with opened as investigator:
+            return await investigator.investigate(incident, _ignore if as_json else _show)
 
     found = in_place(context, run)
     _print(found.run, as_json=as_json)
     raise typer.Exit(0 if found.run.answer is not None else 1)
 
 
-class _Options:
-    """What the caller asked for."""
-
-    def __init__(self, team: str | None, timeout_s: float, endpoint: str | None, as_json: bool) -> None:
-        self.team = team
-        self.timeout_s = timeout_s
-        self.endpoint = endpoint
-        self.as_json = as_json
-
-
-async def _investigated(place: Place, incident: RecordedIncident, options: _Options) -> Investigated:
-    from incidentfox.cli.investigation import open_investigator, recipient
+def _show(event: RunEvent) -> None:
     from incidentfox.cli.timeline import describe
 
-    def follow(event: RunEvent) -> None:
-        if not options.as_json:
-            typer.echo(describe(event))
+    typer.echo(describe(event))
 
-    async with open_investigator(
-        place, recipient(options.team), timeout_s=options.timeout_s, endpoint_id=options.endpoint
-    ) as investigator:
-        return await investigator.investigate(incident, follow)
+
+def _ignore(_: RunEvent) -> None:
+    """JSON is the result alone."""
 
 
 def _print(run: Run, *, as_json: bool) -> None:

@@ -15,11 +15,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from incidentfox.cli.place import Place, Say
-from incidentfox.cli.settings import CliSettings, Profile
+from incidentfox.cli.settings import CliSettings
 from incidentfox.clients.config_service import ConfigServiceClient, TokenCredential
 from incidentfox.clients.orchestrator import OrchestratorClient
 from incidentfox.kernel.errors import Failure, Temporary
 from incidentfox.local.installation import choose_own_ports
+from incidentfox.local.postgres import EmbeddedPostgres
 from incidentfox.local.processes import orphans
 from incidentfox.local.settings import LocalSettings
 from incidentfox.local.stack import SERVICES
@@ -73,14 +74,10 @@ async def _throw_away(say: Say) -> AsyncIterator[Place]:
     settings = LocalSettings(home=home, DATABASE_URL=None)
     try:
         async with running_stack(settings=settings, say=say) as running:
-            profile: Profile = running.profile
             processes = {service.name: running.stack.supervisor.pid(service.name) for service in SERVICES}
-            try:
-                yield Place(profile, home, processes)
-            finally:
-                postgres = running.stack.postgres
-        if postgres is not None:
-            await asyncio.to_thread(postgres.destroy)
+            yield Place(running.profile, home, processes)
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
+        # As root, the cluster is not in the home (`local/postgres_host.py`).
+        await asyncio.to_thread(EmbeddedPostgres(home / "postgres").destroy)
         shutil.rmtree(home, ignore_errors=True)

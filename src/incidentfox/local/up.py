@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -54,7 +54,7 @@ async def running_stack(
     await end_orphans(state_file)
     try:
         say("starting Postgres and migrating …")
-        await asyncio.to_thread(stack.start_database)
+        await _to_its_end(stack.start_database)
         say("starting " + ", ".join(service.name for service in SERVICES) + " …")
         await stack.start_services()
         seeder = Seeder(stack)
@@ -65,6 +65,15 @@ async def running_stack(
     finally:
         say("stopping …")
         await stack.stop()
+
+
+async def _to_its_end(work: Callable[[], None]) -> None:
+    """Runs blocking work in a thread. A thread cannot be cancelled, so whoever is waits for what is to be stopped."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(running)
+    finally:
+        await asyncio.wait([running])
 
 
 async def run_up() -> int:
