@@ -62,22 +62,6 @@ def _exhausted(data: Mapping[str, Any]) -> str:
     return f"{data.get('limit')}: {used} of {allowed}, up to {wanted} more wanted; the offline model goes on"
 
 
-def _amount(value: Any) -> str:
-    return f"{value:,.10g}" if isinstance(value, int | float) else "an unknown amount"
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:37] + "…"
-
-
-def _exhausted(data: Mapping[str, Any]) -> str:
-    used = f"{_amount(data.get('used'))} of {_amount(data.get('allowed'))}"
-    return (
-        f"{data.get('limit')}: {used}, and up to {_amount(data.get('wanted'))} more wanted; the offline model goes on"
-    )
-
-
 _DETAIL: Mapping[RunEventType, _Describe] = {
     RunEventType.DELIVERY_ACCEPTED: lambda data: f"{data.get('source')} {data.get('event_type')}",
     RunEventType.DELIVERY_ROUTED: _routed,
