@@ -66,7 +66,7 @@ def effective_hash(configuration: TeamConfiguration) -> str:
 def judge_own(kind: NodeKind, document: JsonObject) -> list[FieldError]:
     """What a node's own document may not say, whatever it comes to."""
     routing = document.get("routing")
-    said = set(routing) if isinstance(routing, dict) else set()
+    said = {key for key, value in routing.items() if value is not None} if isinstance(routing, dict) else set()
     if kind is NodeKind.TEAM and "default_team" in said:
         message = "The default team is the organisation's; set it on the organisation."
         return [FieldError(pointer="/routing/default_team", message=message)]
@@ -75,15 +75,15 @@ def judge_own(kind: NodeKind, document: JsonObject) -> list[FieldError]:
     return []
 
 
-def _loose_ends(configuration: TeamConfiguration) -> Iterator[FieldError]:
-    agents = configuration.agents
-    entrance = agents.get(configuration.entrance_agent)
 def default_team(document: JsonObject) -> str | None:
     """The default team that an organisation's own document names."""
     routing = document.get("routing")
     return routing.get("default_team") if isinstance(routing, dict) else None
 
 
+def _loose_ends(configuration: TeamConfiguration) -> Iterator[FieldError]:
+    agents = configuration.agents
+    entrance = agents.get(configuration.entrance_agent)
     if entrance is None:
         yield _unknown("/entrance_agent", "agent", configuration.entrance_agent, agents)
     elif not entrance.enabled:
