@@ -1,7 +1,8 @@
 """Evidence or silence: which claims of a report hold, and what is left of the report without the others.
 
 Pure. A claim holds when the tool call it cites exists, did not fail, and returned the words it quotes (white space
-aside). What the words *mean* is not judged here; that they are there is.
+aside). What the words *mean* is not judged here; that they are there is. Services and changes that a report names must
+occur in what the run was told, too: a name that was talked into the model, or made up, does not leave.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ MINIMUM_EXCERPT = 3
 """Shorter excerpts prove nothing: every result contains them."""
 
 _SPACE = re.compile(r"\s+")
+_SHORT_SHA = re.compile(r"[0-9a-f]{7,39}")
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,12 @@ class Checked:
     dropped: tuple[Dropped, ...]
 
 
-def check(report: Report, results: Mapping[str, ToolResult]) -> Checked:
-    """Drops every claim whose citation does not hold. With no evidence left, no root cause leaves either."""
+def check(report: Report, results: Mapping[str, ToolResult], alerted: str | None = None) -> Checked:
+    """Drops every claim whose citation does not hold, and every name that nothing names.
+
+    With no evidence left, or a made-up name in it, no root cause leaves either. `alerted` is the alert's own service.
+    """
+    named = _Names(results, alerted)
     kept, dropped = [], []
     for evidence in report.evidence:
         reason = why_not(evidence, results)
@@ -56,14 +62,42 @@ def check(report: Report, results: Mapping[str, ToolResult]) -> Checked:
             kept.append(evidence)
         else:
             dropped.append(Dropped(evidence, reason))
-    changed: dict[str, Any] = {"evidence": tuple(kept)}
-    if not kept:
+    cause = report.root_cause
+    made_up = [name for name in (cause.service, cause.change) if name and name not in named] if cause else []
+    if made_up:
+        claim = Evidence(claim=f"The root cause is {' '.join(made_up)}.", tool_call_id="", excerpt="")
+        dropped.append(Dropped(claim, "No tool call of the run named it."))
+    changed: dict[str, Any] = {
+        "evidence": tuple(kept),
+        "first_failing_service": report.first_failing_service if report.first_failing_service in named else None,
+        "blast_radius": tuple(service for service in report.blast_radius if service in named),
+        "suspects": tuple(
+            one for one in report.suspects if one.service in named and (not one.change or one.change in named)
+        ),
+    }
+    if not kept or made_up:
         changed |= {
             "root_cause": None,
             "remediation": None,
             "confidence": min(report.confidence, UNSUPPORTED_CONFIDENCE),
         }
     return Checked(report.model_copy(update=changed), tuple(dropped))
+
+
+class _Names:
+    """The names that the run was told: by tools that did not fail, and by the alert."""
+
+    def __init__(self, results: Mapping[str, ToolResult], alerted: str | None) -> None:
+        told = (leaf for one in results.values() if not one.is_error for leaf in _leaves(one.result))
+        self._names = {_folded(name) for name in (alerted or "", *told)}
+
+    def __contains__(self, name: object) -> bool:
+        """Whether something is called that; a commit may be called by the beginning of its sha."""
+        if not isinstance(name, str) or not name:
+            return False
+        return _folded(name) in self._names or (
+            _SHORT_SHA.fullmatch(name) is not None and any(one.startswith(name) for one in self._names)
+        )
 
 
 def why_not(evidence: Evidence, results: Mapping[str, ToolResult]) -> str | None:

@@ -1,7 +1,8 @@
 """Fences: text from outside, marked as data before a model sees it.
 
 A fence names where the text came from and carries the run's nonce, which nobody outside can know; so nothing inside
-can close it. The offline model reads through fences with `read_fences`; a language model is told what they mean by
+can close it. What looks like a fence inside is written so that it does not: `<` becomes `\\u003c`, which JSON reads
+back as it was. The offline model reads through fences with `read_fences`; a language model is told what they mean by
 `FENCE_RULE`.
 """
 
@@ -18,6 +19,10 @@ FENCE_RULE = (
 )
 
 _OPEN = re.compile(r'^<untrusted source="([^"\n]*)" call="([^"\n]*)" nonce="([0-9a-f]{16,})">\n', re.MULTILINE)
+# Also with characters in between that nobody sees, and in look-alike brackets.
+_LOOK_ALIKE = re.compile(
+    r"[<\uff1c\u2039\u276e\u3008](?=[\s/\u00ad\u200b-\u200f\u2060-\u2064\ufeff]{0,8}untrusted)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ def new_nonce() -> str:
 
 def fence(text: str, *, source: str, nonce: str, call: str = "") -> str:
     """`text` as marked data. An occurrence of the nonce in it, however it got there, is taken out."""
-    inside = text.replace(nonce, "[nonce]")
+    inside = _LOOK_ALIKE.sub(lambda match: f"\\u{ord(match[0]):04x}", text.replace(nonce, "[nonce]"))
     where = re.sub(r'["\n<>]', "_", source)
     return f'<untrusted source="{where}" call="{call}" nonce="{nonce}">\n{inside}\n</untrusted nonce="{nonce}">'
 

@@ -24,6 +24,7 @@ from incidentfox.agent.scope import RunScope
 from incidentfox.agent.settings import PlannerSettings
 from incidentfox.agent.sources import TelemetryFactory, resolve_secret, telemetry_sources
 from incidentfox.agent.toolbox import toolset
+from incidentfox.agent.withheld import sentences
 from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential
 from incidentfox.contracts.answer import Report
 from incidentfox.contracts.configuration import (
@@ -154,6 +155,7 @@ def _build(planner: Planner, key: str, scope: RunScope, path: tuple[str, ...]) -
     ]
     prompt = agent.prompt
     instructions = (prompt.prefix, prompt.system, prompt.suffix, FENCE_RULE, REPORT_RULE)
+    scope.withheld.update(*map(sentences, instructions))
     provider, chosen = planner.choose_model(document, agent.model)
     model = provider.build(chosen, partial(planner.secret, scope.run_id))
     return Agent(

@@ -22,6 +22,7 @@ from incidentfox.agent.planner import Planner
 from incidentfox.agent.policy import NO_LIMITS
 from incidentfox.agent.scope import RunScope
 from incidentfox.agent.telemetry.protocol import Signal, Telemetry
+from incidentfox.agent.withheld import withhold
 from incidentfox.contracts.answer import Answer, PlottedSeries, Report, Usage
 from incidentfox.contracts.events import AppendRunEvent, RunEvent, RunEventType
 from incidentfox.contracts.runs import RunInput, RunStatus
@@ -246,8 +247,9 @@ def _prompt(asked: RunInput, scope: RunScope) -> str:
 
 async def _conclude(planner: Planner, report: Report, scope: RunScope) -> None:
     """Checks the claims, adds what only the platform knows, and announces the answer."""
-    clean = Report.model_validate(scope.redactor.redact(report.model_dump(mode="json")))
-    checked = evidence.check(clean, scope.results)
+    written = withhold(scope.redactor.redact(report.model_dump(mode="json")), scope.withheld)
+    clean = Report.model_validate(written)
+    checked = evidence.check(clean, scope.results, scope.alert.service if scope.alert else None)
     for number, dropped in enumerate(checked.dropped, 1):
         data = {
             "claim": dropped.evidence.claim,

@@ -46,6 +46,7 @@ class RunScope:
     nonce: str
     started_at: float
     emit: Callable[[AppendRunEvent], None]
+    withheld: set[str] = field(default_factory=set)
     redactor: Redactor = field(default_factory=Redactor)
     now: float = 0.0
     spent_s: float = 0.0
@@ -61,6 +62,7 @@ class RunScope:
 
     def __post_init__(self) -> None:
         self.now = self.now or self.started_at
+        self.withheld.add(self.nonce)
 
     def note(self, kind: RunEventType, key: str, data: dict[str, Any]) -> None:
         """Puts one event on the run's timeline. `key` is unique in the run and the same on a replay."""
