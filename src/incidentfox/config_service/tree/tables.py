@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, func
+from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, Text, func
 
 metadata = MetaData()
 
@@ -47,3 +47,14 @@ node_ancestry = Table(
     Column("distance", Integer, nullable=False),
 )
 """The closure of the tree: a row for each node and each node above it, and one for itself at distance 0."""
+
+org_stamps = Table(
+    "config_org_stamps",
+    metadata,
+    Column("org_id", Text, primary_key=True),
+    Column("stamp", BigInteger, nullable=False),
+)
+"""Raised by triggers with each change of an organisation's tree, configuration or routing. Made by migration 0009."""
+
+STAMPS_CHANNEL = "config_org_stamps"
+"""Postgres's notification channel: the payload is the id of the organisation, and nothing else."""
