@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from incidentfox.config_service.configuration.pointers import Tokens, join
+from incidentfox.config_service.configuration.pointers import ABSENT, Tokens, join
 from incidentfox.contracts.explanation import ValueChange
 from incidentfox.kernel.crypto import canonical_json
 
@@ -13,6 +13,13 @@ from incidentfox.kernel.crypto import canonical_json
 def same(left: Any, right: Any) -> bool:
     """Whether two JSON values are one. Python alone would hold `true`, `1` and `1.0` for the same."""
     return left is right or (left == right and canonical_json(left) == canonical_json(right))
+
+
+def same_or_absent(left: Any, right: Any) -> bool:
+    """The same for what `pointers.find` found, which may be nothing."""
+    if left is ABSENT or right is ABSENT:
+        return left is right
+    return same(left, right)
 
 
 def differences(before: Any, after: Any, path: Tokens = ()) -> Iterator[ValueChange]:

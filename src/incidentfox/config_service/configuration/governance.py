@@ -39,6 +39,10 @@ class HeldPolicy:
     policy: Policy
     values: Mapping[Tokens, Any]
 
+    def root(self) -> Tokens:
+        """The place above everything that the path can name: its tokens up to the first `*`."""
+        return self.tokens[: self.tokens.index(ANY_KEY)] if ANY_KEY in self.tokens else self.tokens
+
 
 def in_force(held: HeldPolicy) -> PolicyInForce:
     """The policy on the wire."""

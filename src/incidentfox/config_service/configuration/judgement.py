@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from incidentfox.config_service.configuration.differences import differences, same
+from incidentfox.config_service.configuration.differences import differences, same, same_or_absent
 from incidentfox.config_service.configuration.governance import HeldPolicy, changed_places, hold, judge
 from incidentfox.config_service.configuration.levels import PLATFORM, Level
-from incidentfox.config_service.configuration.pointers import join
+from incidentfox.config_service.configuration.pointers import find, join
 from incidentfox.config_service.configuration.rules import (
     MAX_ERRORS,
     effective_json,
@@ -103,33 +103,34 @@ class Judgement:
         if configuration is None:
             self.invalid += self._named(level, errors)
             return
-        watched = [*after.held, *(before.held if before is not None else ())]
-        if not watched and not self.shows:
-            return
-        effective = effective_json(configuration)
-        for policy in after.held:
-            self.violations += self._named(level, judge(policy, effective, is_team=level.is_team))
+        to_judge = [policy for policy in after.held if before is None or _is_touched(policy, before, after)]
+        if to_judge:
+            effective = effective_json(configuration)
+            for policy in to_judge:
+                self.violations += self._named(level, judge(policy, effective, is_team=level.is_team))
         if before is not None and (at_focus or level.is_team):
-            self._compare(before, after, effective)
+            self._compare(before, after, configuration)
 
-    def _compare(self, before: Standing, after: Standing, effective: JsonObject) -> None:
+    def _compare(self, before: Standing, after: Standing, configuration: TeamConfiguration) -> None:
         guarded = [policy for policy in before.held if policy.policy.requires_approval]
-        entered = self._entered(before, after)
-        shows = self.shows and after.level.is_team
-        if not (guarded or entered or shows):
-            return
-        earlier = before.effective()
         for policy in guarded:
-            self._ask_approval(policy, after.level, earlier, effective)
             if not any(policy.node_id == kept.node_id for kept in after.held):
                 message = f"{policy.node_id!r} demands approval here, and the node would leave its reach."
                 self.approvals += self._named(after.level, [FieldError(pointer=policy.path, message=message)])
+        touched = [policy for policy in guarded if not _same_at(policy, before, after)]
+        entered = self._entered(before, after)
+        shows = self.shows and after.level.is_team
+        if not (touched or entered or shows):
+            return
+        effective, earlier = effective_json(configuration), before.effective()
+        for policy in touched:
+            self._ask_approval(policy, after.level, earlier, effective)
+        if shows:
+            self._show(after.level, earlier, effective)
         if entered and self.baseline is not None:
             inherited = self.baseline.effective()
             for policy in entered:
                 self._ask_approval(policy, after.level, inherited, effective)
-        if shows:
-            self._show(after.level, earlier, effective)
 
     def _entered(self, before: Standing, after: Standing) -> list[HeldPolicy]:
         if self.baseline is None:
@@ -156,3 +157,14 @@ class Judgement:
             else:
                 noun = "team" if level.is_team else "unit"
                 yield FieldError(pointer=error.pointer, message=f"In {noun} {level.node_id!r}: {error.message}")
+
+
+def _is_touched(policy: HeldPolicy, before: Standing, after: Standing) -> bool:
+    """Whether a verdict on the policy may differ from the one before: what was accepted then was judged then."""
+    return policy not in before.held or not _same_at(policy, before, after)
+
+
+def _same_at(policy: HeldPolicy, before: Standing, after: Standing) -> bool:
+    """Whether the two come to the same wherever the policy looks. The schema's defaults depend on nothing beside."""
+    root = policy.root()
+    return same_or_absent(find(before.raw, root), find(after.raw, root))

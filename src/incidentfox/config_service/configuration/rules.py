@@ -6,6 +6,7 @@ replaces, `null` removes. Only the effective result is judged, since only it is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,9 @@ from incidentfox.config_service.configuration.schema import known_keys, nearest
 from incidentfox.contracts.configuration import JsonObject, TeamConfiguration
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.tree import NodeKind
-from incidentfox.kernel.crypto import canonical_json, content_hash
+from incidentfox.kernel.crypto import content_hash
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 MAX_ERRORS = 50
 """The most field errors that one refusal lists."""
@@ -46,7 +49,7 @@ def inherit(documents: Iterable[JsonObject]) -> JsonObject:
 def read_effective(document: JsonObject) -> tuple[TeamConfiguration | None, list[FieldError]]:
     """The effective document as its typed model, or why it is none: unknown keys, wrong types, loose references."""
     try:
-        configuration = TeamConfiguration.model_validate_json(canonical_json(document), strict=True)
+        configuration = TeamConfiguration.model_validate_json(_ENCODER.encode(document), strict=True)
     except ValidationError as error:
         return None, [_field_error(found) for found in error.errors(include_url=False, include_input=False)]
     errors = list(_loose_ends(configuration))

@@ -18,6 +18,9 @@ from incidentfox.contracts.explanation import EffectiveDocument, VersionSummary
 from incidentfox.contracts.tree import NodeKind
 from incidentfox.kernel.crypto import content_hash
 
+_PIECE = 100
+"""Documents that are decoded between two looks at the event loop."""
+
 
 async def current_version(session: Session, node_id: str) -> ConfigurationVersion:
     """The node's own document; version 0 where it was never written."""
@@ -83,13 +86,19 @@ async def insert_version(session: Session, written: ConfigurationVersion) -> Con
 async def path_levels(session: Session, node_id: str) -> list[Level]:
     """The levels from the organisation down to the node; empty when this tenant sees no such node."""
     ancestry = node_ancestry.c
-    return await _levels(session, ancestry.ancestor_id, ancestry.node_id == node_id, order=ancestry.distance.desc())
+    path = _levels(session, ancestry.ancestor_id, ancestry.node_id == node_id, order=ancestry.distance.desc())
+    return [_level(row) for row in await session.connection.execute(path)]
 
 
 async def subtree_levels(session: Session, node_id: str) -> list[Level]:
-    """The node and all nodes below it, each after its parent."""
+    """The node and all nodes below it, each after its parent.
+
+    Fetched in pieces: to decode ten thousand documents at once would keep every other request waiting for a second.
+    """
     ancestry = node_ancestry.c
-    return await _levels(session, ancestry.node_id, ancestry.ancestor_id == node_id, order=ancestry.distance)
+    statement = _levels(session, ancestry.node_id, ancestry.ancestor_id == node_id, order=ancestry.distance)
+    rows = await session.connection.stream(statement)
+    return [_level(row) async for piece in rows.partitions(_PIECE) for row in piece]
 
 
 async def keep_effective(session: Session, node_id: str, document_hash: str, document: str) -> None:
@@ -163,11 +172,11 @@ async def _placement_at(session: Session, node_id: str, at: datetime) -> Row[Any
     return (await session.connection.execute(statement)).first()
 
 
-async def _levels(
+def _levels(
     session: Session, joined_on: ColumnElement[Any], where: ColumnElement[bool], order: ColumnElement[Any]
-) -> list[Level]:
+) -> Select[Any]:
     latest = _latest_of(org_nodes.c.org_id, org_nodes.c.node_id)
-    statement: Select[Any] = (
+    return (
         select(org_nodes.c.node_id, org_nodes.c.parent_id, org_nodes.c.kind, org_nodes.c.archived_at, latest)
         .select_from(node_ancestry)
         .join(org_nodes, (org_nodes.c.org_id == node_ancestry.c.org_id) & (org_nodes.c.node_id == joined_on))
@@ -175,7 +184,6 @@ async def _levels(
         .where(node_ancestry.c.org_id == session.org_id, where)
         .order_by(order)
     )
-    return [_level(row) for row in await session.connection.execute(statement)]
 
 
 def _latest_of(org_id: ColumnElement[str], node_id: ColumnElement[str]) -> Any:

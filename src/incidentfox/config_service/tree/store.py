@@ -136,11 +136,10 @@ async def relink(session: Session, node_id: str, parent_id: str) -> None:
         )
     )
     above, below = table.alias("above"), table.alias("below")
-    paths = select(above.c.org_id, below.c.node_id, above.c.ancestor_id, above.c.distance + below.c.distance + 1).where(
-        above.c.org_id == session.org_id,
-        above.c.node_id == parent_id,
-        below.c.org_id == session.org_id,
-        below.c.ancestor_id == node_id,
+    paths = (
+        select(above.c.org_id, below.c.node_id, above.c.ancestor_id, above.c.distance + below.c.distance + 1)
+        .select_from(above.join(below, above.c.org_id == below.c.org_id))
+        .where(above.c.org_id == session.org_id, above.c.node_id == parent_id, below.c.ancestor_id == node_id)
     )
     columns = ["org_id", "node_id", "ancestor_id", "distance"]
     await session.connection.execute(insert(table).from_select(columns, paths))
