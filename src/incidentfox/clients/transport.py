@@ -31,6 +31,8 @@ Model = TypeVar("Model", bound=BaseModel)
 _TIMEOUT = httpx2.Timeout(10.0, connect=2.0)
 _PATIENT = httpx2.Timeout(10.0, connect=2.0, read=None)
 _ATTEMPTS = 3
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""Well over the greatest answer there is, a recording. Not every peer is ours: a dedicated agent is a team's own."""
 _BY_STATUS: Mapping[int, type[errors.Failure]] = {
     kind.status: kind
     for kind in (
@@ -120,15 +122,15 @@ class Transport:
 
     async def json(self, call: Call) -> Any:
         """Makes the call; the decoded body, or None where there is none. Raises the Failure that the service sent."""
-        response = await self.response(call)
-        return response.json() if response.content else None
+        content = await self.body(call)
+        return json.loads(content) if content else None
 
     async def model(self, call: Call, expect: type[Model]) -> Model:
         """Makes the call and parses the body."""
-        return expect.model_validate_json((await self.response(call)).content)
+        return expect.model_validate_json(await self.body(call))
 
-    async def response(self, call: Call) -> httpx2.Response:
-        """Makes the call, with retries where it may be repeated."""
+    async def body(self, call: Call) -> bytes:
+        """Makes the call, with retries where it may be repeated; the body of the answer."""
         attempts = self._attempts if call.repeatable else 1
         async for attempt in stamina.retry_context(
             on=errors.Temporary, attempts=attempts, wait_initial=0.1, wait_max=2.0, timeout=None
@@ -159,24 +161,27 @@ class Transport:
             raise self._unreachable(error) from error
         try:
             if response.is_error:
-                await response.aread()
-                raise failure_from(response)
+                raise failure_from(response, await _read(response))
             yield response
         except httpx2.TransportError as error:
             raise self._unreachable(error) from error
         finally:
             await response.aclose()
 
-    async def _once(self, call: Call) -> httpx2.Response:
+    async def _once(self, call: Call) -> bytes:
         try:
-            response = await self._http.send(self._request(call, {}))
+            response = await self._http.send(self._request(call, {}), stream=True)
+            try:
+                body = await _read(response)
+            finally:
+                await response.aclose()
         except httpx2.TimeoutException as error:
             raise errors.Timeout(f"The {self._audience} did not answer in time.") from error
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise self._unreachable(error) from error
         if response.is_error:
-            raise failure_from(response)
-        return response
+            raise failure_from(response, body)
+        return body
 
     def _request(self, call: Call, extra: Mapping[str, str]) -> httpx2.Request:
         headers = {**trace_headers(), **extra, **(call.headers or {})}
@@ -194,7 +199,7 @@ class Transport:
             request.extensions["timeout"] = _PATIENT.as_dict()
         return request
 
-    def _unreachable(self, error: httpx2.TransportError) -> errors.Unavailable:
+    def _unreachable(self, error: httpx2.RequestError) -> errors.Unavailable:
         return errors.Unavailable(f"The {self._audience} is not reachable ({type(error).__name__}).")
 
 
@@ -203,10 +208,10 @@ def segment(value: str) -> str:
     return quote(value, safe="")
 
 
-def failure_from(response: httpx2.Response) -> errors.Failure:
-    """The Failure that a service's problem+json stands for."""
+def failure_from(response: httpx2.Response, body: bytes | None = None) -> errors.Failure:
+    """The Failure that a service's problem+json stands for; `body` where it was read from a stream."""
     try:
-        problem = Problem.model_validate_json(response.content)
+        problem = Problem.model_validate_json(response.content if body is None else body)
         detail, code, fields = problem.detail, problem.code, problem.errors
     except ValidationError:
         detail, code, fields = (
@@ -230,6 +235,15 @@ def _encode(body: BaseModel | dict[str, Any]) -> bytes:
     if isinstance(body, BaseModel):
         return body.model_dump_json(by_alias=True).encode()
     return json.dumps(body).encode()
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise errors.TooLarge(f"An answer of more than {MAX_ANSWER_BYTES} bytes is none of ours.")
+    return bytes(content)
 
 
 async def _events(response: httpx2.Response) -> AsyncIterator[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ import signal
 
 import httpx2
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from tests.orchestrator.conftest import ORG, incident_event
 from tests.orchestrator.platform import until
 
@@ -13,6 +13,7 @@ from incidentfox.contracts.runs import RunStatus
 from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateOrganisation
 from incidentfox.kernel.tenant import Tenant
+from incidentfox.orchestrator.dispatch import service as dispatch_service
 from incidentfox.orchestrator.dispatch.metrics import STEP_RETRIES
 from incidentfox.orchestrator.worker import create_app as create_worker
 
@@ -92,7 +93,8 @@ async def test_an_unrouted_trigger_is_on_record_and_runs_nothing(platform) -> No
     assert platform.agent.calls == []
     [audited] = await platform.audited("delivery.unrouted")
     assert audited.target == delivery["delivery_id"]
-    assert len(audited.detail["tried"]) == 3
+    rules = [attempt["rule"] for attempt in audited.detail["tried"]]
+    assert rules == ["identifier"] * 3 + ["service_pattern", "default_team"]
 
 
 async def test_a_resolve_that_overtook_its_trigger_leaves_nothing_to_run(platform) -> None:
@@ -213,6 +215,25 @@ async def test_an_agent_where_none_can_be_is_a_failed_run_that_says_so(platform,
     [run] = await platform.runs()
     assert (delivery["status"], run.status) == ("failed", RunStatus.FAILED)
     assert run.error.startswith("address_refused: ")
+
+
+async def test_an_agent_that_answers_a_byte_at_a_time_holds_nobody_up(platform, monkeypatch) -> None:
+    async def drip():
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(dispatch_service, "_START_S", 0.2)
+    timeouts = STEP_RETRIES.labels("start", "timeout")._value
+    before = timeouts.get()
+    platform.agent.answer = StreamingResponse(drip(), 202, media_type="application/json")
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event())
+    async with platform.worker():
+        await until(lambda: asyncio.sleep(0, timeouts.get() > before))
+        platform.agent.answer = None
+        [delivery] = await platform.settled()
+    assert delivery["status"] == "processed"
 
 
 async def test_what_the_agent_refuses_for_good_is_a_failed_run_on_record(platform) -> None:

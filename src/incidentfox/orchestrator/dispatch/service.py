@@ -27,7 +27,15 @@ from incidentfox.contracts.webhooks import DeliveryStatus
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.egress import check_url
-from incidentfox.kernel.errors import Forbidden, NotFound, Permanent, Unauthenticated, Unavailable, Unprocessable
+from incidentfox.kernel.errors import (
+    Forbidden,
+    NotFound,
+    Permanent,
+    Timeout,
+    Unauthenticated,
+    Unavailable,
+    Unprocessable,
+)
 from incidentfox.kernel.logging import get_logger
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.orchestrator.deliveries.store import StoredDelivery, load_delivery, settle_delivery
@@ -39,6 +47,9 @@ from incidentfox.orchestrator.webhooks.source import IncidentRef, ParsedEvent
 
 log = get_logger(__name__)
 
+_START_S = 15.0
+"""How long an agent may take to accept a run. A dedicated one is a tenant's: it must not hold a place of the worker's
+queue, which all tenants share, by answering a byte at a time."""
 _KEEP_AGENTS = 64
 _KEEP_RUNTIMES = 1000
 _KEEP_RUNTIME_S = 1.0
@@ -151,7 +162,8 @@ class Dispatch:
         )
         request = ExecuteRun(run_id=run_id, org_id=passage.org_id, team_node_id=tenant.team_node_id or "")
         with _peer("agent"):
-            await agent.start(request)
+            async with asyncio.timeout(_START_S):
+                await agent.start(request)
         received_at = passage.stored.delivery.received_at
         HOP_SECONDS.labels(passage.stored.delivery.source).observe((utc_now() - received_at).total_seconds())
         await self.settle(passage.org_id, passage.delivery_id, DeliveryStatus.PROCESSED, None)
@@ -239,6 +251,8 @@ def _peer(name: str) -> Iterator[None]:
     except (Unauthenticated, Forbidden) as refusal:
         log.warning("a peer refuses this service's identity", peer=name, code=refusal.code, detail=refusal.detail)
         raise Unavailable(f"The {name} refuses this service: {refusal.detail}", code="identity_refused") from refusal
+    except TimeoutError as error:
+        raise Timeout(f"The {name} has not answered in time.") from error
     except ValidationError as error:
         log.warning("a peer's answer is not understood", peer=name, errors=error.error_count())
         raise Unavailable(f"The {name} answered in an unknown form.", code="peer_answer_unknown") from error
