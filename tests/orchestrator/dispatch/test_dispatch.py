@@ -9,9 +9,11 @@ from starlette.responses import JSONResponse, StreamingResponse
 from tests.orchestrator.conftest import ORG, incident_event
 from tests.orchestrator.platform import until
 
-from incidentfox.contracts.runs import RunStatus
+from incidentfox.clients.transport import ServiceCredential
+from incidentfox.contracts.runs import ExecuteRun, RunStatus
 from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateOrganisation
+from incidentfox.kernel.ids import new_id
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.orchestrator.dispatch import service as dispatch_service
 from incidentfox.orchestrator.dispatch.metrics import STEP_RETRIES
@@ -215,6 +217,21 @@ async def test_an_agent_where_none_can_be_is_a_failed_run_that_says_so(platform,
     [run] = await platform.runs()
     assert (delivery["status"], run.status) == ("failed", RunStatus.FAILED)
     assert run.error.startswith("address_refused: ")
+
+
+async def test_a_client_that_is_put_aside_serves_who_holds_it(platform, trusted, monkeypatch) -> None:
+    """More deployments than are kept: a delivery between two of its acts still reaches its own."""
+    monkeypatch.setattr(dispatch_service, "_KEEP_AGENTS", 1)
+    agents = dispatch_service.Agents("http://127.0.0.1:9", ServiceCredential(trusted.identity("orchestrator")))
+    held = await agents.at(platform.agent_peer.url)
+    for port in range(1, 4):
+        await agents.at(f"http://127.0.0.1:{port}")
+    run_id = new_id("run")
+    await held.start(ExecuteRun(run_id=run_id, org_id=ORG, team_node_id="checkout"))
+    assert platform.agent.runs == [run_id]
+    await agents.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await held.start(ExecuteRun(run_id=run_id, org_id=ORG, team_node_id="checkout"))
 
 
 async def test_an_agent_that_answers_a_byte_at_a_time_holds_nobody_up(platform, monkeypatch) -> None:

@@ -51,6 +51,7 @@ _START_S = 15.0
 """How long an agent may take to accept a run. A dedicated one is a tenant's: it must not hold a place of the worker's
 queue, which all tenants share, by answering a byte at a time."""
 _KEEP_AGENTS = 64
+_RETIRE_S = 120.0
 _KEEP_RUNTIMES = 1000
 _KEEP_RUNTIME_S = 1.0
 
@@ -62,20 +63,31 @@ class Agents:
         self._shared_url = shared_url
         self._credential = credential
         self._clients: dict[str, AgentClient] = {}
+        self._retired: list[tuple[float, AgentClient]] = []
 
     async def at(self, url: str | None) -> AgentClient:
         """The client of the deployment at `url`, or of the shared one."""
         address = url or self._shared_url
         if address not in self._clients:
-            if len(self._clients) >= _KEEP_AGENTS:
-                await self.close()
             self._clients[address] = AgentClient(address, self._credential)
-        return self._clients[address]
+            if len(self._clients) > _KEEP_AGENTS:
+                self._retired.append((time.monotonic(), self._clients.pop(next(iter(self._clients)))))
+        client = self._clients[address]
+        await self._close_retired(time.monotonic() - _RETIRE_S)
+        return client
 
     async def close(self) -> None:
         """Closes the connections."""
-        clients, self._clients = list(self._clients.values()), {}
-        for client in clients:
+        now = time.monotonic()
+        self._retired += [(now, client) for client in self._clients.values()]
+        self._clients = {}
+        await self._close_retired(now)
+
+    async def _close_retired(self, until: float) -> None:
+        """Closes what was put aside by then: not at once, since another delivery may be about to use it."""
+        old = [client for since, client in self._retired if since <= until]
+        self._retired = [(since, client) for since, client in self._retired if since > until]
+        for client in old:
             await client.close()
 
 
