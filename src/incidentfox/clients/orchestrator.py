@@ -12,6 +12,8 @@ from incidentfox.contracts.webhooks import (
     CreatedEndpoint,
     CreateEndpoint,
     Delivery,
+    DryRunDelivery,
+    DryRunResult,
     Endpoint,
     Incident,
     RotateSecret,
@@ -66,6 +68,12 @@ class OrchestratorClient:
         """Shuts an endpoint: every delivery to it is refused from then on."""
         path = f"/webhook-endpoints/{segment(endpoint_id)}"
         return await self._transport.model(self._call("DELETE", org_id, path, Permission.WEBHOOKS_WRITE), Endpoint)
+
+    async def dry_run_delivery(self, org_id: str, source: str, delivery: DryRunDelivery) -> DryRunResult:
+        """Who would get this payload, and why. Nothing is recorded and nothing runs."""
+        path = f"/webhook-sources/{segment(source)}/dry-run"
+        call = self._call("POST", org_id, path, Permission.WEBHOOKS_WRITE, delivery)
+        return await self._transport.model(call, DryRunResult)
 
     async def deliveries(self, org_id: str, *, cursor: str | None = None, limit: int = 50) -> Page[Delivery]:
         """Accepted deliveries, newest first."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from incidentfox.contracts.model import Name, NodeId, OrgId, WireModel
+from incidentfox.contracts.routing import Identifier, Route
 
 
 class CreateEndpoint(WireModel):
@@ -95,6 +96,28 @@ class AcceptedDelivery(WireModel):
     delivery_id: str | None
     status: str
     reason: str | None = None
+
+
+class DryRunDelivery(WireModel):
+    """A payload as its source would send it. Headers that carry no meaning for the route may be left out."""
+
+    headers: dict[str, str] = Field(default={}, max_length=100)
+    body: str
+
+
+class DryRunResult(WireModel):
+    """What would become of the payload. Nothing was recorded and nothing runs."""
+
+    source: str
+    event_type: str
+    action: str
+    ignored_because: str | None = None
+    occurred_at: datetime
+    external_id: str | None = Field(default=None, description="The incident, as its source calls it.")
+    title: str = ""
+    identifiers: tuple[Identifier, ...] = ()
+    route: Route | None = Field(default=None, description="None for an event that is ignored.")
+    starts_run: bool = Field(default=False, description="Unless its incident has a run already.")
 
 
 class Incident(WireModel):

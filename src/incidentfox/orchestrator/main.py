@@ -25,6 +25,7 @@ from incidentfox.kernel.web import app as web
 from incidentfox.kernel.web.auth import Authenticator
 from incidentfox.kernel.web.server import run_app
 from incidentfox.orchestrator.deliveries.api import router as deliveries_router
+from incidentfox.orchestrator.dry_run.api import router as dry_run_router
 from incidentfox.orchestrator.endpoints.api import router as endpoints_router
 from incidentfox.orchestrator.endpoints.service import Endpoints
 from incidentfox.orchestrator.incidents.api import router as incidents_router
@@ -76,8 +77,9 @@ def create_app(
         )
     )
     app.state.database = database
+    app.state.config_service = config
     app.state.endpoints = Endpoints(keyring, config)
-    for router in (endpoints_router, deliveries_router, incidents_router):
+    for router in (endpoints_router, dry_run_router, deliveries_router, incidents_router):
         app.include_router(router)
     add_webhook_route(app)
     return app
