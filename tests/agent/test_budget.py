@@ -281,14 +281,14 @@ async def test_at_the_limit_of_a_helper_the_whole_run_goes_on_offline(
 ) -> None:
     asks = answer(calls=[("ask_helper", {"question": "What do the metrics say?"})], usage=(4000, 100))
     looks = answer(calls=[("rank_anomalies", {"limit": 80})], usage=(9000, 400))
-    async with team(surroundings, [asks, looks, REPORT], {"run_tokens": 24_000}) as twin:
+    async with team(surroundings, [asks, looks, REPORT], {"run_tokens": 22_000}) as twin:
         models_as_set = (await surroundings.config.effective(ORG, TEAM)).document.models
         base = document().agents["sre"].model_dump(mode="json")
         await surroundings.configure(
             document(
                 agents={"sre": {**base, "sub_agents": ["helper"]}, "helper": base},
                 models={key: one.model_dump(mode="json", by_alias=True) for key, one in models_as_set.items()},
-                budgets={"run_tokens": 24_000},
+                budgets={"run_tokens": 22_000},
             )
         )
         run = await carried_out(surroundings)
