@@ -75,7 +75,7 @@ class Engine:
         """Declares a queue. Without any, there is `default`: not partitioned, 64 at a time per worker.
 
         In a partitioned queue at most `concurrency_per_partition` workflows of one key run at a time, over all
-        workers, and the keys take turns, so that a busy team does not hold the others back.
+        workers, and the keys take turns (turns.py), so that a busy team does not hold the others back.
         """
         if name in self._queues or name.startswith("_"):
             raise ValueError(f"Queue {name!r} is declared twice, or its name is reserved.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +22,7 @@ from dbos._migration import get_dbos_migrations
 from dbos._utils import GlobalParams
 
 from incidentfox.kernel.durable.options import EngineSettings
+from incidentfox.kernel.durable.turns import Turns
 from incidentfox.kernel.errors import Failure
 
 WorkflowBody = Callable[..., Awaitable[None]]
@@ -124,6 +126,7 @@ class Runtime:
         # By default only workers of the newest version *ever registered* take work that has not started, so that
         # rolling back would stop all work without a word. Here any worker takes it.
         database._is_latest_version = lambda *_: True  # type: ignore[method-assign]
+        _take_turns(database)
 
     def pause(self) -> None:
         """Claims no more work; what runs goes on."""
@@ -173,6 +176,23 @@ def _instance() -> DBOS:
     from dbos._dbos import _get_dbos_instance
 
     return _get_dbos_instance()
+
+
+def _take_turns(database: Any) -> None:
+    """Serves the keys of a partitioned queue in turn, where the library serves them by chance."""
+    partitions, claim = database.get_queue_partitions, database.start_queued_workflows
+    turns: defaultdict[str, Turns] = defaultdict(Turns)
+
+    def in_turn(queue_name: str) -> list[str]:
+        return turns[queue_name].order(partitions(queue_name))
+
+    def claim_and_note(queue: Any, executor_id: str, version: str, key: str | None, *args: Any, **more: Any) -> Any:
+        claimed = claim(queue, executor_id, version, key, *args, **more)
+        if key is not None and claimed[0]:
+            turns[queue.name].served(key)
+        return claimed
+
+    database.get_queue_partitions, database.start_queued_workflows = in_turn, claim_and_note
 
 
 def _quieten() -> None:

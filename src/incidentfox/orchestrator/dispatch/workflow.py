@@ -34,7 +34,7 @@ Act = Callable[[Passage], Awaitable[Any]]
 
 
 def declare_dispatch(
-    engine: Engine, dispatch: Dispatch, *, concurrency: int = 16, partition_concurrency: int = 4
+    engine: Engine, dispatch: Dispatch, *, concurrency: int = 8, partition_concurrency: int = 2
 ) -> None:
     """Declares the queue of deliveries and the workflow that takes them; called by the worker before it launches."""
     engine.queue(
