@@ -21,7 +21,8 @@ import httpx2
 
 from incidentfox.kernel.errors import Permanent
 
-_GRACE_S = 10.0
+# A service that is told to stop finishes its requests for up to 5 s, then its work for up to 10 s.
+_GRACE_S = 20.0
 _POLL_S = 0.05
 _RESTART_FIRST_S = 0.2
 _RESTART_MOST_S = 10.0
