@@ -94,18 +94,18 @@ async def test_of_concurrent_writers_with_one_view_one_wins(service: Service, te
     assert (await admin.configuration(tenants.org, "checkout")).version == 1
 
 
-async def test_concurrent_patchers_lose_nothing(service: Service, tenants: Tenants) -> None:
+async def test_64_concurrent_patchers_lose_nothing(service: Service, tenants: Tenants) -> None:
     admin = service.with_token(tenants.admin)
 
     async def patch(number: int) -> None:
         await admin.patch_configuration(tenants.org, "shops", {"models": {f"m{number}": {"provider": "offline"}}})
 
     async with anyio.create_task_group() as group:
-        for number in range(24):
+        for number in range(64):
             group.start_soon(patch, number)
     version = await admin.configuration(tenants.org, "shops")
-    assert version.version == 24
-    assert len(version.document["models"]) == 24
+    assert version.version == 64
+    assert len(version.document["models"]) == 64
 
 
 async def test_a_team_inherits_from_organisation_and_unit(service: Service, tenants: Tenants) -> None:

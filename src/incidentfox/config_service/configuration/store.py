@@ -182,7 +182,7 @@ def _levels(
         .join(org_nodes, (org_nodes.c.org_id == node_ancestry.c.org_id) & (org_nodes.c.node_id == joined_on))
         .outerjoin(latest, true())
         .where(node_ancestry.c.org_id == session.org_id, where)
-        .order_by(order)
+        .order_by(order, org_nodes.c.node_id)
     )
 
 

@@ -6,15 +6,20 @@ node comes to after it. Each has its preview, which judges the same and writes n
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 
 from incidentfox.config_service.audit.service import Fact, record
 from incidentfox.config_service.configuration.judgement import Judgement, Standing, stand, walk
 from incidentfox.config_service.configuration.levels import Level
 from incidentfox.config_service.configuration.refusals import REFUSED, as_refusal, refusals
-from incidentfox.config_service.configuration.rules import read_effective
-from incidentfox.config_service.configuration.store import insert_version, path_levels, subtree_levels
+from incidentfox.config_service.configuration.rules import default_team, read_effective
+from incidentfox.config_service.configuration.store import (
+    current_version,
+    insert_version,
+    path_levels,
+    subtree_levels,
+)
 from incidentfox.config_service.configuration.writing import Approval, judge_all, judge_document
 from incidentfox.config_service.preconditions import require_version
 from incidentfox.config_service.routing.service import claim_identifiers
@@ -168,6 +173,7 @@ async def delete_node(session: Session, node_id: str, if_match: IfMatch, *, dry_
     _refuse_root(before)
     require_version(f"The node {node_id!r}", before.version, if_match)
     levels = await subtree_levels(session, node_id)
+    await _refuse_default_team(session, {level.node_id for level in levels})
     savepoint = await session.connection.begin_nested()
     fallen = await store.remove(session, node_id)
     removal = Removal(
@@ -286,7 +292,17 @@ async def _require(session: Session, node_id: str, if_match: IfMatch) -> Node:
 async def _require_archivable(session: Session, node_id: str, if_match: IfMatch) -> Node:
     node = await _require(session, node_id, if_match)
     _refuse_root(node)
+    await _refuse_default_team(session, await store.subtree(session, node_id))
     return node
+
+
+async def _refuse_default_team(session: Session, going: Collection[str]) -> None:
+    named = default_team((await current_version(session, session.org_id)).document)
+    if named is not None and named in going:
+        raise Conflict(
+            f"{named!r} is the organisation's default team. Name another at /routing/default_team first.",
+            code="default_team",
+        )
 
 
 def _refuse_root(node: Node) -> None:
