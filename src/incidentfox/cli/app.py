@@ -21,6 +21,9 @@ NOUNS = {
     "config": Noun(
         "incidentfox.cli.config", "Configuration: agents, prompts, tools, integrations, routing, destinations."
     ),
+    "change-request": Noun(
+        "incidentfox.cli.change_request", "Changes of configuration that somebody else has to approve."
+    ),
     "secret": Noun("incidentfox.cli.secret", 'Secrets of a node; configuration refers to them as {"$secret": "name"}.'),
     "budget": Noun("incidentfox.cli.budget", "Limits on what a team's models may cost, and today's use of them."),
     "token": Noun("incidentfox.cli.token", "Bearer tokens of teams and organisation admins."),
