@@ -128,7 +128,7 @@ def _tell(verdict: Verdict) -> None:
         return
     typer.secho(f"BROKEN at link {verdict.broken.seq}: {verdict.broken.reason}", fg=typer.colors.RED)
     if verdict.event:
-        typer.echo(f"  the row says: {verdict.event}")
+        typer.echo(f"  found there: {verdict.event}")
     typer.echo(f"  whole before that: {verdict.links} links")
     raise typer.Exit(1)
 
