@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-from incidentfox.config_service.configuration.differences import same
+from incidentfox.config_service.configuration.differences import differences, same
 from incidentfox.config_service.configuration.levels import POLICIES, Level
 from incidentfox.config_service.configuration.pointers import ANY_KEY, Tokens, join, matches, split
 from incidentfox.config_service.configuration.schema import type_at
@@ -111,14 +111,21 @@ def loosened(before: Any, after: Any) -> Iterator[str]:
 def _unlocked(held: HeldPolicy, found: Mapping[Tokens, Any]) -> Iterator[FieldError]:
     for place in sorted(held.values.keys() | found.keys()):
         if place not in found:
-            message = f"{held.node_id!r} locks this: it must stay {_shown(held.values[place])}."
+            yield _locked(held, join(place), held.values[place])
         elif place not in held.values:
-            message = f"{held.node_id!r} locks {held.path}: nothing may be added to it here."
-        elif not same(held.values[place], found[place]):
-            message = f"{held.node_id!r} locks this: it must stay {_shown(held.values[place])}."
+            yield _closed(held, join(place))
         else:
-            continue
-        yield FieldError(pointer=join(place), message=message)
+            for change in differences(held.values[place], found[place], place):
+                added = change.kind == "added"
+                yield _closed(held, change.pointer) if added else _locked(held, change.pointer, change.before)
+
+
+def _locked(held: HeldPolicy, pointer: str, value: Any) -> FieldError:
+    return FieldError(pointer=pointer, message=f"{held.node_id!r} locks this: it must stay {_shown(value)}.")
+
+
+def _closed(held: HeldPolicy, pointer: str) -> FieldError:
+    return FieldError(pointer=pointer, message=f"{held.node_id!r} locks {held.path}: nothing may be added to it here.")
 
 
 def _missing(held: HeldPolicy, found: Mapping[Tokens, Any]) -> Iterator[FieldError]:

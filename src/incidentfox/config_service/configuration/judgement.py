@@ -113,7 +113,7 @@ class Judgement:
 
     def _compare(self, before: Standing, after: Standing, configuration: TeamConfiguration) -> None:
         guarded = [policy for policy in before.held if policy.policy.requires_approval]
-        for policy in guarded:
+        for policy in guarded if self.baseline is not None else ():
             if not any(policy.node_id == kept.node_id for kept in after.held):
                 message = f"{policy.node_id!r} demands approval here, and the node would leave its reach."
                 self.approvals += self._named(after.level, [FieldError(pointer=policy.path, message=message)])

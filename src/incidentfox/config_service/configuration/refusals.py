@@ -26,7 +26,8 @@ def refusals(judgement: Judgement, *, approved: bool = False) -> Iterator[Failur
     if judgement.approvals and not approved:
         shown = judgement.approvals[:MAX_ERRORS]
         yield Conflict(
-            f"The change needs approval. {_first(shown)} Ask for it with POST …/change-requests.",
+            f"The change needs approval. {_first(shown)}"
+            " Ask for it: POST …/change-requests, or `incidentfox change-request open`.",
             code="approval_required",
             errors=shown,
         )
