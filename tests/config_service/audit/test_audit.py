@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from tests.config_service.surroundings import Service, Tenants, new_run, query, tenant_settings
 
-from incidentfox.contracts.audit import AppendAuditEvent
+from incidentfox.contracts.audit import AppendAuditEvent, AuditFilters
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.recordings import UploadRecording
 from incidentfox.contracts.runs import EffectStatus, FinishRun, IntendEffect, RunStatus, SettleEffect, StartedRun
@@ -155,3 +155,18 @@ async def test_the_log_is_append_only_for_the_service_itself(service: Service, t
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             query(service.database, statement, tenant_settings(tenants.org))
+
+
+async def test_the_record_of_a_run_vouches_for_each_of_its_states(service: Service, tenants: Tenants) -> None:
+    admin, agent = service.with_token(tenants.admin), service.as_service("agent")
+    tenant = Tenant(tenants.org, "checkout")
+    run = await service.as_service("orchestrator").create_run(tenants.org, new_run())
+    await agent.start_run(tenant, run.run_id, StartedRun(config_hash="sha256:c"))
+    ended = await agent.finish_run(tenant, run.run_id, FinishRun(status=RunStatus.FAILED, error="x"))
+    found = (await admin.audit_events(tenants.org, wanted=AuditFilters(target=run.run_id))).items
+    finished, started, created = found
+    assert [event.action for event in found] == ["run.finished", "run.started", "run.created"]
+    assert (created.before_hash, created.after_hash) == (None, started.before_hash)
+    assert started.after_hash == finished.before_hash
+    assert started.detail == {"config_hash": "sha256:c"}
+    assert finished.after_hash == content_hash(ended.model_dump(mode="json"))

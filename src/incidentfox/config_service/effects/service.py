@@ -9,6 +9,7 @@ from incidentfox.config_service.session import Session
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.runs import EffectStatus, IntendEffect, RunEffect, SettleEffect
+from incidentfox.kernel.crypto import content_hash
 from incidentfox.kernel.errors import Conflict, NotFound, Unprocessable
 
 
@@ -20,7 +21,7 @@ async def intend(session: Session, run_id: str, intent: IntendEffect) -> RunEffe
     run = await read_run(session, run_id)
     created = await store.insert_intent(session, run, intent)
     if created is not None:
-        await _record(session, "effect.intended", created, run.team_node_id)
+        await _record(session, "effect.intended", None, created, run.team_node_id)
         return created
     existing = await store.lock_effect(session, run_id, intent.effect_key)
     if existing is None or (existing.destination, existing.target) != (intent.destination, intent.target):
@@ -42,7 +43,7 @@ async def settle(session: Session, run_id: str, effect_key: str, settled: Settle
     if existing.status is EffectStatus.DONE:
         raise Conflict("This effect is done already, with another outcome.", code="effect_settled")
     effect = await store.settle(session, run_id, effect_key, settled)
-    await _record(session, "effect.settled", effect, run.team_node_id)
+    await _record(session, "effect.settled", existing, effect, run.team_node_id)
     return effect
 
 
@@ -52,6 +53,13 @@ async def list_effects(session: Session, run_id: str) -> Page[RunEffect]:
     return Page[RunEffect](items=tuple(await store.effects_of(session, run_id)))
 
 
-async def _record(session: Session, action: str, effect: RunEffect, team_node_id: str) -> None:
+async def _record(
+    session: Session, action: str, before: RunEffect | None, effect: RunEffect, team_node_id: str
+) -> None:
     detail = effect.model_dump(mode="json", include={"effect_key", "destination", "target", "status", "external_id"})
-    await record(session, Fact(action, effect.run_id, team_node_id, detail=detail))
+    before_hash = _hash(before) if before is not None else None
+    await record(session, Fact(action, effect.run_id, team_node_id, before_hash, _hash(effect), detail))
+
+
+def _hash(effect: RunEffect) -> str:
+    return content_hash(effect.model_dump(mode="json"))

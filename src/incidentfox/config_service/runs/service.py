@@ -13,6 +13,7 @@ from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.runs import FINISHED, CreateRun, FinishRun, Run, RunInput, RunStatus, StartedRun
 from incidentfox.contracts.tree import NodeKind
+from incidentfox.kernel.crypto import content_hash
 from incidentfox.kernel.errors import Conflict, NotFound, Unprocessable
 from incidentfox.kernel.ids import require_id
 from incidentfox.kernel.redaction import Redactor
@@ -28,7 +29,7 @@ async def create_run(session: Session, request: CreateRun) -> Run:
     created = await store.insert_run(session, clean, fingerprint(request))
     if created is not None:
         detail = {"source": created.source, "delivery_id": created.delivery_id, "incident_id": created.incident_id}
-        await record(session, Fact("run.created", created.run_id, created.team_node_id, detail=detail))
+        await record(session, Fact("run.created", created.run_id, created.team_node_id, None, _hash(created), detail))
         return created
     existing = await store.lock_run(session, request.run_id)
     if existing is None or existing.fingerprint != fingerprint(request):
@@ -70,8 +71,10 @@ async def start_run(session: Session, run_id: str, started: StartedRun) -> Run:
         raise Conflict(f"The run {run_id} is over: {run.status.value}.", code="run_finished")
     if run.status is not RunStatus.QUEUED:
         return run
+    before = _hash(run)
     run = await store.start(session, run_id, started.config_hash)
-    await record(session, Fact("run.started", run_id, run.team_node_id, after_hash=started.config_hash))
+    detail = {"config_hash": started.config_hash}
+    await record(session, Fact("run.started", run_id, run.team_node_id, before, _hash(run), detail))
     return run
 
 
@@ -89,13 +92,18 @@ async def finish_run(session: Session, run_id: str, finished: FinishRun) -> Run:
     run = await store.finish(session, run_id, finished, ending(finished))
     await append_ending(session, run)
     detail = {"status": run.status.value, "error": run.error}
-    await record(session, Fact("run.finished", run_id, run.team_node_id, detail=detail))
+    await record(session, Fact("run.finished", run_id, run.team_node_id, _hash(held.run), _hash(run), detail))
     return run
 
 
 def run_not_found(run_id: str) -> NotFound:
     """What a run answers that is absent or somebody else's: the two are not told apart."""
     return NotFound(f"There is no run {run_id} here for you.", code="run_not_found")
+
+
+def _hash(run: Run) -> str:
+    """Of the whole run with its answer, so that the chain of the audit vouches for what was answered."""
+    return content_hash(run.model_dump(mode="json"))
 
 
 async def _locked(session: Session, run_id: str) -> store.LockedRun:
