@@ -298,8 +298,8 @@ async def running_product(replicas: int = 1) -> AsyncIterator[Product]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-async def until(condition: Callable[[], Awaitable[Result | None]], within_s: float = WITHIN_S) -> Result:
-    """Asks until the answer is something true, which it returns; TimeoutError after `within_s`."""
+async def until(condition: Callable[[], Awaitable[Result | None]], within_s: float | None = WITHIN_S) -> Result:
+    """Asks until the answer is something true, which it returns; TimeoutError after `within_s`, unless that is None."""
     async with asyncio.timeout(within_s):
         while not (answer := await condition()):
             await asyncio.sleep(_POLL_S)

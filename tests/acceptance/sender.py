@@ -49,7 +49,7 @@ class Sender:
         """One attempt."""
         return await self.http.post(self.url, content=message.body, headers=self.signed(message))
 
-    async def deliver(self, message: Message, within_s: float = 60.0) -> Delivered:
+    async def deliver(self, message: Message, within_s: float | None = 60.0) -> Delivered:
         """Attempts until the delivery is taken, as its first or as a repeated one."""
         attempts = 0
         async with asyncio.timeout(within_s):

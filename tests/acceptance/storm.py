@@ -89,7 +89,10 @@ class Storm:
         self._progress = Progress()
 
     async def rage(self, accidents: Sequence[Accident], within_s: float) -> Outcome:
-        """Sends everything, lets every accident happen, waits until all runs have ended, and counts."""
+        """Sends everything, lets every accident happen, waits until all runs have ended, and counts.
+
+        TimeoutError when that takes longer than `within_s`: the one limit of all that is waited for here.
+        """
         began = time.monotonic()
         async with asyncio.timeout(within_s), self._product.superuser() as connection:
             watching = asyncio.create_task(self._watch(connection))
@@ -101,7 +104,7 @@ class Storm:
                     for process in {accident.process for accident in accidents}:
                         mine = sorted((one for one in accidents if one.process == process), key=lambda one: one.after)
                         everything.create_task(self._befall(mine))
-                await until(self._is_over, within_s)
+                await until(self._is_over, within_s=None)
             finally:
                 watching.cancel()
         return await self._count(len(accidents), time.monotonic() - began)
@@ -113,7 +116,7 @@ class Storm:
         async def is_further() -> bool:
             return self._progress.finished >= min(before + runs, len(self._messages))
 
-        await until(is_further)
+        await until(is_further, within_s=None)
 
     def _message(self, number: int) -> Message:
         """Half of either source; those that name the recording are investigated for longer."""
@@ -124,12 +127,12 @@ class Storm:
     async def _send(self, queue: object) -> None:
         for message in queue:  # type: ignore[attr-defined]
             sender = self._tenant.custom if message.key.startswith("msg_") else self._tenant.pagerduty
-            delivered = await sender.deliver(message)
+            delivered = await sender.deliver(message, within_s=None)
             self._repeats += delivered.attempts > 1
             self._ids.append(delivered.delivery_id)
             self._progress.accepted += 1
             # A sender is not a flood: the stream goes on for as long as the work that it makes.
-            await until(lambda: self._keeps_up(), within_s=120)
+            await until(self._keeps_up, within_s=None)
 
     async def _keeps_up(self) -> bool:
         return self._progress.accepted - self._progress.finished < 4 * self._senders
@@ -141,7 +144,7 @@ class Storm:
             async def is_due(accident: Accident = accident) -> bool:
                 return self._progress.of(accident.process) >= accident.after
 
-            await until(is_due, within_s=120)
+            await until(is_due, within_s=None)
             await asyncio.sleep(chance.uniform(0, _MOST_PAUSE_S))
             await accident.mishap()
 
