@@ -34,6 +34,32 @@ async def test_steps_hand_their_values_on_and_may_run_side_by_side(settings, lau
     assert status.completed_at >= status.created_at
 
 
+async def test_a_group_of_keys_holds_its_part_of_a_worker_at_most(settings, launched, until) -> None:
+    engine = Engine(settings)
+    engine.queue("q", concurrency_per_partition=2, worker_concurrency=6, worker_concurrency_per_group=3)
+    inside: dict[str, int] = {"noisy": 0, "quiet": 0}
+    most: dict[str, int] = dict(inside)
+    gate = asyncio.Event()
+
+    @engine.workflow("w")
+    async def work(group: str) -> None:
+        inside[group] += 1
+        most[group] = max(most[group], inside[group])
+        await gate.wait()
+        inside[group] -= 1
+
+    async with launched(engine):
+        for number in range(12):
+            await engine.start("w", f"n{number}", "noisy", queue="q", partition=f"noisy/{number % 6}")
+        await until(lambda: asyncio.sleep(0, inside["noisy"] == 3))
+        await engine.start("w", "q1", "quiet", queue="q", partition="quiet/1")
+        await until(lambda: asyncio.sleep(0, inside["quiet"] == 1))
+        gate.set()
+        for number in range(12):
+            await engine.wait(f"n{number}", timeout_s=10)
+    assert most == {"noisy": 3, "quiet": 1}
+
+
 async def test_temporary_is_retried_permanent_is_not(settings, launched) -> None:
     engine = Engine(settings)
     calls = {"temporary": 0, "permanent": 0, "after": 0}

@@ -47,3 +47,13 @@ def test_the_order_cannot_be_shuffled() -> None:
     before = list(order)
     random.shuffle(order)
     assert list(order) == before
+
+
+def test_a_group_takes_no_more_than_its_part() -> None:
+    turns = Turns(most_per_group=4)
+    turns.order(["noisy/1", "noisy/2", "quiet/1"], running=["noisy/1", "noisy/2", "noisy/2"])
+    assert (turns.room("noisy/3"), turns.room("quiet/1")) == (1, 4)
+    turns.served("noisy/3", workflows=1)
+    assert turns.room("noisy/4") == 0
+    turns.order(["noisy/4"], running=["noisy/1"])
+    assert turns.room("noisy/4") == 3, "what has ended makes room"

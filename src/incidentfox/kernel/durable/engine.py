@@ -70,17 +70,22 @@ class Engine:
         partitioned: bool = True,
         concurrency_per_partition: int = 4,
         worker_concurrency: int = 16,
+        worker_concurrency_per_group: int | None = None,
         rate: Rate | None = None,
     ) -> QueueOptions:
         """Declares a queue. Without any, there is `default`: not partitioned, 64 at a time per worker.
 
         In a partitioned queue at most `concurrency_per_partition` workflows of one key run at a time, over all
-        workers, and the keys take turns (turns.py), so that a busy team does not hold the others back.
+        workers, and the keys take turns (turns.py), so that a busy team does not hold the others back. At most
+        `worker_concurrency_per_group` of the keys that begin alike, up to the first `/`, run at a time in one worker.
         """
         if name in self._queues or name.startswith("_"):
             raise ValueError(f"Queue {name!r} is declared twice, or its name is reserved.")
         limit = min(concurrency_per_partition, worker_concurrency) if partitioned else None
-        options = QueueOptions(name, partitioned, limit, worker_concurrency, rate)
+        if worker_concurrency_per_group is not None and (limit is None or limit < 2):
+            # With one at a time per key the library claims for all keys in one statement, which knows no groups.
+            raise ValueError("Only a partitioned queue with at least 2 at a time per key can bound groups of keys.")
+        options = QueueOptions(name, partitioned, limit, worker_concurrency, rate, worker_concurrency_per_group)
         self._queues[name] = options
         return options
 
@@ -236,7 +241,9 @@ class Engine:
             self.queue(DEFAULT_QUEUE, partitioned=False, worker_concurrency=64)
         store, watch = self._require_store(), self._watch
         assert watch is not None
-        self._worker = Worker(self.settings, store, self._workflows, on_end=watch.nudge)
+        self._worker = Worker(
+            self.settings, store, self._workflows, queues=tuple(self._queues.values()), on_end=watch.nudge
+        )
         try:
             for queue in self._queues.values():
                 await store.declare_queue(queue, self.settings.poll_interval_s)

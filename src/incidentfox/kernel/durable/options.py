@@ -80,13 +80,14 @@ class Rate:
 
 @dataclass(frozen=True)
 class QueueOptions:
-    """A queue as `Engine.queue` declared it. Limits hold across all workers, `worker_concurrency` within each."""
+    """A queue as `Engine.queue` declared it. Limits hold across all workers; `worker_…` ones within each."""
 
     name: str
     partitioned: bool
     concurrency_per_partition: int | None
     worker_concurrency: int
     rate: Rate | None
+    worker_concurrency_per_group: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,7 +20,7 @@ from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from dbos._migration import get_dbos_migrations
 from dbos._utils import GlobalParams
 
-from incidentfox.kernel.durable.options import EngineSettings
+from incidentfox.kernel.durable.options import EngineSettings, QueueOptions
 from incidentfox.kernel.durable.turns import Turns
 from incidentfox.kernel.errors import Failure
 
@@ -113,7 +112,7 @@ class Runtime:
                 serialization_type=WorkflowSerializationFormat.PORTABLE,
             )(body)
 
-    async def launch(self) -> None:
+    async def launch(self, queues: Iterable[QueueOptions]) -> None:
         """Starts polling. The workflows run on the loop that calls this."""
         dbos = _instance()
         # Launching blocks on the database, so it runs in a thread; the library would then take a loop of its own.
@@ -126,7 +125,7 @@ class Runtime:
         # By default only workers of the newest version *ever registered* take work that has not started, so that
         # rolling back would stop all work without a word. Here any worker takes it.
         database._is_latest_version = lambda *_: True  # type: ignore[method-assign]
-        _take_turns(database)
+        _take_turns(dbos, {queue.name: Turns(queue.worker_concurrency_per_group) for queue in queues})
 
     def pause(self) -> None:
         """Claims no more work; what runs goes on."""
@@ -178,18 +177,38 @@ def _instance() -> DBOS:
     return _get_dbos_instance()
 
 
-def _take_turns(database: Any) -> None:
-    """Serves the keys of a partitioned queue in turn, where the library serves them by chance."""
+def _take_turns(dbos: DBOS, turns: Mapping[str, Turns]) -> None:
+    """Serves the keys of a partitioned queue in turn, where the library serves them by chance, and bounds each group.
+
+    The library asks for the keys once per poll and then claims for one after the other.
+    """
+    database: Any = dbos._sys_db
+    active: Any = dbos._active_workflows_set
     partitions, claim = database.get_queue_partitions, database.start_queued_workflows
-    turns: defaultdict[str, Turns] = defaultdict(Turns)
+
+    def running(queue_name: str) -> list[str]:
+        with active._lock:
+            buckets = [bucket for executions in active._m.values() for bucket in executions if bucket]
+        return [key for name, key in buckets if name == queue_name and key is not None]
 
     def in_turn(queue_name: str) -> list[str]:
-        return turns[queue_name].order(partitions(queue_name))
+        if queue_name not in turns:
+            return list(partitions(queue_name))
+        return turns[queue_name].order(partitions(queue_name), running(queue_name))
 
-    def claim_and_note(queue: Any, executor_id: str, version: str, key: str | None, *args: Any, **more: Any) -> Any:
-        claimed = claim(queue, executor_id, version, key, *args, **more)
-        if key is not None and claimed[0]:
-            turns[queue.name].served(key)
+    def claim_and_note(
+        queue: Any, executor_id: str, version: str, key: str | None, load: int = 0, *args: Any, **more: Any
+    ) -> Any:
+        if key is None or queue.name not in turns:
+            return claim(queue, executor_id, version, key, load, *args, **more)
+        room = turns[queue.name].room(key)
+        if not room:
+            return [], None
+        # How much is claimed follows from how much runs in this worker: what a group has no room for counts as that.
+        load = max(load, queue._worker_concurrency - room)
+        claimed = claim(queue, executor_id, version, key, load, *args, **more)
+        if claimed[0]:
+            turns[queue.name].served(key, len(claimed[0]))
         return claimed
 
     database.get_queue_partitions, database.start_queued_workflows = in_turn, claim_and_note

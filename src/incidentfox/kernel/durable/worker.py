@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from incidentfox.kernel.durable.execution import Execution, current
 from incidentfox.kernel.durable.lease import Lease
-from incidentfox.kernel.durable.options import EngineSettings
+from incidentfox.kernel.durable.options import EngineSettings, QueueOptions
 from incidentfox.kernel.durable.runtime import Abandoned, Runtime, current_workflow_id
 from incidentfox.kernel.durable.store import DATABASE_AWAY, Store
 from incidentfox.kernel.errors import Failure
@@ -36,6 +36,7 @@ class Worker:
         settings: EngineSettings,
         store: Store,
         workflows: Mapping[str, Workflow],
+        queues: Sequence[QueueOptions],
         on_end: Callable[[], None],
     ) -> None:
         """`on_end` is called whenever a workflow has ended in this process."""
@@ -43,6 +44,7 @@ class Worker:
         self._on_end = on_end
         self._store = store
         self._workflows = workflows
+        self._queues = queues
         self._executions: set[Execution] = set()
         self._background: list[asyncio.Task[None]] = []
         self._lease: Lease | None = None
@@ -56,7 +58,7 @@ class Worker:
         self._lease = await Lease.acquire(self._settings)
         bodies = {name: self._body(function) for name, function in self._workflows.items()}
         self.runtime = Runtime(self._settings, bodies, self._lease.executor_id)
-        await self.runtime.launch()
+        await self.runtime.launch(self._queues)
         self._background = [
             asyncio.create_task(self._keep_lease(self.runtime), name="durable-lease"),
             asyncio.create_task(self._sweep(), name="durable-sweep"),
