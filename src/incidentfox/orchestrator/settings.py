@@ -29,8 +29,15 @@ class OrchestratorSettings(ServiceSettings, DatabaseSettings, MasterKeySettings)
     dispatch_concurrency: int = Field(
         default=8, ge=1, le=1000, description="Deliveries that one worker dispatches at a time."
     )
+    dispatch_org_concurrency: int = Field(
+        default=4,
+        ge=1,
+        le=1000,
+        description="Deliveries of one organisation that one worker dispatches at a time: an organisation whose agents"
+        " hang leaves the other places free.",
+    )
     dispatch_partition_concurrency: int = Field(
-        default=2, ge=1, le=100, description="Deliveries of one origin that are dispatched at a time, over all workers."
+        default=2, ge=2, le=100, description="Deliveries of one origin that are dispatched at a time, over all workers."
     )
     dispatch_poll_interval_s: float = Field(
         default=0.1, gt=0, le=10, description="How often an idle worker looks for deliveries, in seconds."

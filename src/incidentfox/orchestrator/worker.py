@@ -41,6 +41,7 @@ def create_app(settings: OrchestratorSettings) -> FastAPI:
         engine,
         Dispatch(database, config_service, agents),
         concurrency=settings.dispatch_concurrency,
+        org_concurrency=settings.dispatch_org_concurrency,
         partition_concurrency=settings.dispatch_partition_concurrency,
     )
     working = False

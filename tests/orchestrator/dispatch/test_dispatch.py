@@ -9,10 +9,11 @@ from starlette.responses import JSONResponse, StreamingResponse
 from tests.orchestrator.conftest import ORG, incident_event
 from tests.orchestrator.platform import until
 
+from incidentfox.clients.agent import AgentClient
 from incidentfox.clients.transport import ServiceCredential
 from incidentfox.contracts.runs import ExecuteRun, RunStatus
 from incidentfox.contracts.tokens import CreateToken
-from incidentfox.contracts.tree import CreateOrganisation
+from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
 from incidentfox.kernel.ids import new_id
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.orchestrator.dispatch import service as dispatch_service
@@ -320,6 +321,52 @@ async def test_an_error_of_ours_is_on_record_with_the_delivery(platform) -> None
         [delivery] = await platform.settled()
     assert (delivery["status"], delivery["run_id"]) == ("failed", None)
     assert delivery["reason"].startswith("internal_error")
+
+
+async def test_an_error_of_ours_at_the_start_fails_the_run_as_well(platform, monkeypatch) -> None:
+    async def broken(*_: object) -> None:
+        raise AttributeError("an error in the code")
+
+    monkeypatch.setattr(AgentClient, "start", broken)
+    created = await platform.door.endpoint()
+    await platform.door.pagerduty(created, incident_event())
+    async with platform.worker():
+        [delivery] = await platform.settled()
+    [run] = await platform.runs()
+    assert (delivery["status"], run.status) == ("failed", RunStatus.FAILED)
+    assert delivery["reason"] == run.error == "internal_error: the worker's log has the details"
+
+
+async def test_an_organisation_whose_agent_hangs_leaves_places_to_the_others(platform, monkeypatch) -> None:
+    """Its deliveries are about many things, hence in many partitions; its agent takes connections and never answers."""
+    monkeypatch.setattr(dispatch_service, "_START_S", 3600.0)
+    hanging, released = 0, asyncio.Event()
+    start = AgentClient.start
+
+    async def hang(client: AgentClient, request: ExecuteRun) -> None:
+        nonlocal hanging
+        if request.org_id == ORG:
+            hanging += 1
+            await released.wait()
+        await start(client, request)
+
+    monkeypatch.setattr(AgentClient, "start", hang)
+    await platform.platform.create_organisation(CreateOrganisation(org_id="globex", name="Globex"))
+    node = CreateNode(node_id="sales", parent_id="globex", kind=NodeKind.TEAM, name="sales")
+    await platform.platform.create_node("globex", node)
+    await platform.platform.put_configuration("globex", "sales", {"routing": {"pagerduty_services": ["PF9KMXH"]}})
+    services = [f"P{number}" for number in range(12)]
+    await platform.platform.put_configuration(ORG, "checkout", {"routing": {"pagerduty_services": services}})
+    created, others = await platform.door.endpoint(), await platform.door.endpoint(org="globex")
+    async with platform.worker():
+        for service in services:
+            await platform.door.pagerduty(created, incident_event(incident=service, service=service))
+        await until(lambda: asyncio.sleep(0, hanging >= 4))
+        await platform.door.pagerduty(others, incident_event())
+        [delivery] = await platform.settled()
+        assert (delivery["org_id"], delivery["status"], hanging) == ("globex", "processed", 4)
+        released.set()
+        assert {row["status"] for row in await platform.settled(1 + len(services))} == {"processed"}
 
 
 async def test_a_team_reads_its_own_deliveries_and_incidents_only(platform) -> None:

@@ -34,7 +34,7 @@ Act = Callable[[Passage], Awaitable[Any]]
 
 
 def declare_dispatch(
-    engine: Engine, dispatch: Dispatch, *, concurrency: int = 8, partition_concurrency: int = 2
+    engine: Engine, dispatch: Dispatch, *, concurrency: int, org_concurrency: int, partition_concurrency: int
 ) -> None:
     """Declares the queue of deliveries and the workflow that takes them; called by the worker before it launches."""
     engine.queue(
@@ -42,6 +42,7 @@ def declare_dispatch(
         partitioned=True,
         concurrency_per_partition=partition_concurrency,
         worker_concurrency=concurrency,
+        worker_concurrency_per_group=org_concurrency,
     )
 
     @engine.workflow(WORKFLOW)
@@ -64,11 +65,11 @@ class _Journey:
         try:
             await self._steps()
         except Permanent as failure:
-            await self._settle(DeliveryStatus.FAILED, f"{failure.code}: {failure.detail}")
-        except Exception:
+            await self._settle(DeliveryStatus.FAILED, _reason(failure))
+        except Exception as error:
             # The worker's edge: an error of ours must not leave the delivery looking as if it were still on its way.
             log.exception("delivery failed by an error in the worker", delivery_id=self._delivery_id)
-            await self._settle(DeliveryStatus.FAILED, "internal_error: the worker's log has the details")
+            await self._settle(DeliveryStatus.FAILED, _reason(error))
             raise
 
     async def _steps(self) -> None:
@@ -79,9 +80,10 @@ class _Journey:
             return
         try:
             await self._step("start", lambda passage: self._dispatch.start(passage, route, run_id, incident_id))
-        except Permanent as failure:
-            error = f"{failure.code}: {failure.detail}"
-            await self._step("fail_run", lambda passage: self._dispatch.fail_run(passage, route, run_id, error))
+        except Exception as error:
+            # Also after an error of ours: a run that nobody has been handed would look queued for ever.
+            reason = _reason(error)
+            await self._step("fail_run", lambda passage: self._dispatch.fail_run(passage, route, run_id, reason))
             raise
 
     async def _route(self, passage: Passage) -> dict[str, Any]:
@@ -118,3 +120,10 @@ class _Journey:
             STEP_RETRIES.labels(name, failure.code).inc()
             log.warning("step will be tried again", step=name, delivery_id=self._delivery_id, detail=failure.detail)
             raise
+
+
+def _reason(error: Exception) -> str:
+    """What the record says about why it ended. Of an error of ours nothing: its text may hold anything."""
+    if isinstance(error, Permanent):
+        return f"{error.code}: {error.detail}"
+    return "internal_error: the worker's log has the details"
