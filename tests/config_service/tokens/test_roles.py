@@ -170,3 +170,19 @@ async def test_the_database_shows_a_unit_what_is_below_and_lets_it_write_nothing
     assert query(service.database, teams, tenant_settings(tenants.org, "checkout")) == [("checkout",)]
     assert query(service.database, teams, tenant_settings(tenants.other, "shops")) == []
     assert query(service.database, "UPDATE team_tokens SET revoked_at = now() RETURNING 1", unit) == []
+
+
+async def test_the_admin_of_a_team_takes_no_second_name(service: Service, tenants: Tenants) -> None:
+    ana = service.with_token(await holder_of(service, tenants, Role.TEAM_ADMIN, "checkout", "ana"))
+    bos = CreateToken(name="bo", node_id="checkout", role=Role.APPROVER, user="bo")
+    of_bo = await service.with_token(tenants.admin).create_token(tenants.org, bos)
+    for refused in (
+        ana.create_token(tenants.org, bos),
+        ana.rotate_token(tenants.org, of_bo.token.token_id, 0),
+    ):
+        with pytest.raises(Forbidden) as refusal:
+            await refused
+        assert refusal.value.code == "organisation_required"
+    mine = await ana.create_token(tenants.org, bos.model_copy(update={"user": "ana"}))
+    assert (await service.with_token(mine.secret).me()).subject == "user:ana"
+    await ana.revoke_token(tenants.org, of_bo.token.token_id)

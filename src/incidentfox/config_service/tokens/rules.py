@@ -53,6 +53,18 @@ def require_held(scopes: Collection[Permission], principal: Principal) -> None:
         raise Forbidden(f"You cannot grant what you do not hold: {', '.join(lacking)}.", code="scope_not_held")
 
 
+def require_may_act_for(user: str | None, principal: Principal) -> None:
+    """Forbidden for handing out a token of another person, unless the caller holds the whole organisation.
+
+    Else the admin of a team could approve their own changes under a second name.
+    """
+    if user is None or principal.team_node_id is None or principal.subject == f"user:{user}":
+        return
+    raise Forbidden(
+        "A personal token of somebody else needs a credential for the whole organisation.", code="organisation_required"
+    )
+
+
 def subject(token: Token) -> str:
     """As whom the holder acts: the person of a personal token, else the token itself."""
     return f"user:{token.user}" if token.user is not None else f"token:{token.token_id}"

@@ -8,7 +8,14 @@ from typing import Any
 from incidentfox.config_service.audit.service import Fact, record
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tokens import store
-from incidentfox.config_service.tokens.rules import PREFIXES, bound_node, granted_scopes, hint, require_held
+from incidentfox.config_service.tokens.rules import (
+    PREFIXES,
+    bound_node,
+    granted_scopes,
+    hint,
+    require_held,
+    require_may_act_for,
+)
 from incidentfox.config_service.tree.scope import narrowed
 from incidentfox.config_service.tree.service import require_node, require_team
 from incidentfox.contracts.page import Page
@@ -22,6 +29,7 @@ from incidentfox.kernel.web.pagination import decode_cursor, page
 
 async def create_token(session: Session, request: CreateToken, pepper: bytes) -> CreatedToken:
     """A new token; its secret is in the answer and nowhere else."""
+    require_may_act_for(request.user, session.principal)
     node_id = bound_node(request, session.org_id)
     kind = TokenKind.TEAM if node_id is not None else TokenKind.ORG_ADMIN
     session = await _at_node(session, node_id, needs_team=request.role is None)
@@ -55,6 +63,7 @@ async def rotate_token(session: Session, token_id: str, request: RotateToken, pe
     old = await _required(session, token_id)
     session = await _at_node(session, old.team_node_id, needs_team=False)
     require_held(old.scopes, session.principal)
+    require_may_act_for(old.user, session.principal)
     now = utc_now()
     if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
         raise Conflict(f"The token {token_id} is no longer in force. Create another.", code="token_not_in_force")
