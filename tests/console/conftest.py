@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 from tests.console import investigation
+from tests.console.estate import Estate, found_estate
 from tests.environment import Database, Trusted, create_database
 
 from incidentfox.clients.config_service import ConfigServiceClient
@@ -122,6 +123,11 @@ class Desk:
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Runs a coroutine beside the servers."""
         return self.background.run(work)
+
+    @property
+    def platform(self) -> ConfigServiceClient:
+        """The operator's own hands."""
+        return self._clients["platform"]
 
     def close(self) -> None:
         """Closes the clients."""
@@ -249,6 +255,12 @@ def desk(background: Background, cluster: EmbeddedPostgres, trusted: Trusted) ->
     for service in reversed(services):
         service.stop()
     database.drop()
+
+
+@pytest.fixture(scope="session")
+def estate(desk: Desk) -> Estate:
+    """Another organisation on the same desk, with units, policies and people of every role."""
+    return desk.run(found_estate(desk.platform))
 
 
 def console_settings(

@@ -27,6 +27,7 @@ from tests.orchestrator.platform import Platform, running_platform
 from incidentfox.agent.main import create_app as create_agent
 from incidentfox.agent.settings import AgentSettings
 from incidentfox.console.main import create_app as create_console
+from incidentfox.contracts.change_requests import OpenChangeRequest, PatchChange
 from incidentfox.contracts.permissions import SERVICE_PERMISSIONS, Permission, Role
 from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
@@ -147,8 +148,12 @@ async def _victim(platform: Platform) -> dict[str, str]:
     async with platform.worker():
         [delivery] = await platform.settled()
     assert delivery["team_node_id"] == "payments"
+    change = PatchChange(patch={"privacy": {"redact_emails": True}})
+    opened = await platform.platform.open_change_request(ORG, "payments", OpenChangeRequest(title=MARKER, change=change))
     return {
         "org_id": ORG,
+        "node_id": "payments",
+        "request_id": opened.request_id,
         "endpoint_id": endpoint.endpoint.endpoint_id,
         "delivery_id": delivery["delivery_id"],
         "incident_id": delivery["incident_id"],

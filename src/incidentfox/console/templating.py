@@ -9,8 +9,9 @@ from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from incidentfox.console import words
+from incidentfox.console import documents, origins, words
 from incidentfox.console.assets import Asset
+from incidentfox.console.navigation import sections
 from incidentfox.kernel.clock import utc_now
 
 _FILTERS = (
@@ -29,6 +30,12 @@ _FILTERS = (
     words.short_hash,
     words.short_change,
     words.plain,
+    words.person,
+    words.kind_word,
+    words.group_word,
+    documents.json_text,
+    origins.level_name,
+    origins.is_node,
     words.money,
     words.verdict,
 )
@@ -51,6 +58,7 @@ class Pages:
             asset=lambda name: assets[name].url,
             since=words.since,
             is_chosen=words.is_chosen,
+            sections=sections,
             run_seconds=lambda run: words.run_seconds(run, utc_now()),
         )
 

@@ -47,6 +47,8 @@ _NEXT_STEPS: dict[Remediation, str] = {
     "purge-bad-data": "Purge the bad data",
 }
 
+_GROUPS = {"mcp_servers": "MCP servers"}
+
 _PRODUCTS = {
     "alertmanager": "Alertmanager",
     "custom": "its source",
@@ -179,6 +181,28 @@ def plain(value: float) -> str:
 def money(dollars: float) -> str:
     """A cost; small ones keep the digits that tell them from nothing."""
     return f"${dollars:.2f}" if dollars >= 0.1 or dollars == 0 else f"${dollars:.4f}"
+
+
+def person(subject: str | None) -> str:
+    """Who did something: a person by handle, a token by the end of its id, a service by its name."""
+    kind, _, name = (subject or "").partition(":")
+    if kind == "user":
+        return name
+    if kind == "token":
+        return f"token …{name[-6:]}"
+    if kind == "service":
+        return "the operator" if name == "platform" else f"the {name}"
+    return subject or "nobody"
+
+
+def kind_word(kind: str) -> str:
+    """A kind of node in words."""
+    return {"org": "Organisation", "unit": "Unit", "team": "Team"}[kind]
+
+
+def group_word(key: str) -> str:
+    """A first key of a configuration document as a heading: "entrance_agent" → "Entrance agent"."""
+    return _GROUPS.get(key) or key.replace("_", " ").capitalize()
 
 
 def verdict(run: Run) -> RootCause | None:
