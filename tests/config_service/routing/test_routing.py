@@ -166,16 +166,6 @@ async def test_the_default_team_must_be_a_team_in_service(service: Service, tena
             await admin.put_configuration(tenants.org, node, {"routing": routing})
 
 
-async def test_an_archived_default_team_gets_nothing_until_it_is_restored(service: Service, tenants: Tenants) -> None:
-    admin = service.with_token(tenants.admin)
-    await admin.put_configuration(tenants.org, tenants.org, {"routing": {"default_team": "payments"}})
-    await admin.archive_node(tenants.org, "payments")
-    assert (await lookup(service, tenants.org, IdentifierKind.SERVICE, "unheard-of")).team_node_id is None
-    await admin.patch_configuration(tenants.org, tenants.org, {"budgets": {"run_tokens": 1000}})
-    await admin.restore_node(tenants.org, "payments")
-    assert (await lookup(service, tenants.org, IdentifierKind.SERVICE, "unheard-of")).team_node_id == "payments"
-
-
 async def test_a_preview_of_an_organisations_write_judges_its_default_team(service: Service, tenants: Tenants) -> None:
     admin = service.with_token(tenants.admin)
     preview = await admin.preview_put(tenants.org, tenants.org, {"routing": {"default_team": "nobody"}})

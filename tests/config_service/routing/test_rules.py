@@ -89,15 +89,15 @@ def test_a_team_claims_each_normal_form_once_and_hears_of_what_is_none() -> None
     routing = RoutingConfiguration(
         github_repositories=("Acme/Shop", "acme/shop", "nonsense"), custom={"region": ("EU", "eu")}
     )
-    found, errors = claims("checkout", routing)
+    found, errors = claims(routing)
     assert [claim.pointer for claim in found] == ["/routing/github_repositories/0", "/routing/custom/region/0"]
     assert [error.pointer for error in errors] == ["/routing/github_repositories/2"]
 
 
 def test_a_team_owns_a_thousand_identifiers_at_most() -> None:
     names = tuple(f"s{number}" for number in range(MAX_CLAIMS + 1))
-    assert claims("checkout", RoutingConfiguration(services=names[:-1]))[1] == []
-    assert claims("checkout", RoutingConfiguration(services=names))[1] != []
+    assert claims(RoutingConfiguration(services=names[:-1]))[1] == []
+    assert claims(RoutingConfiguration(services=names))[1] != []
 
 
 def identifier(kind: IdentifierKind, value: str) -> Identifier:
@@ -183,12 +183,6 @@ def test_an_exact_match_of_any_kind_decides_before_a_pattern_and_a_pattern_befor
     by_default = choose((identifier(K.SERVICE, "cart"),), owners)
     assert (by_default.team_node_id, by_default.rule, by_default.matched) == ("fallback", RouteRule.DEFAULT_TEAM, None)
     assert by_default.reason == "no team owns service cart; fallback is the organisation's default team"
-
-
-def test_the_team_that_the_organisation_names_claims_the_rest() -> None:
-    routing = RoutingConfiguration(services=("a",), default_team="checkout")
-    assert [claim.identifier for claim in claims("checkout", routing)[0]][1:] == [DEFAULT_TEAM]
-    assert len(claims("payments", routing)[0]) == 1
 
 
 @given(st.lists(st.text(alphabet="ab-", min_size=1, max_size=5), min_size=1, max_size=4), st.text("ab*-", max_size=6))

@@ -69,7 +69,7 @@ def effective_hash(configuration: TeamConfiguration) -> str:
 def judge_own(kind: NodeKind, document: JsonObject) -> list[FieldError]:
     """What a node's own document may not say, whatever it comes to."""
     routing = document.get("routing")
-    said = {key for key, value in routing.items() if value is not None} if isinstance(routing, dict) else set()
+    said = set(routing) if isinstance(routing, dict) else set()
     if kind is NodeKind.TEAM and "default_team" in said:
         message = "The default team is the organisation's; set it on the organisation."
         return [FieldError(pointer="/routing/default_team", message=message)]

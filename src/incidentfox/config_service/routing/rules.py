@@ -46,7 +46,7 @@ class Question:
     prefixes: frozenset[str]
 
 
-def claims(team_node_id: str, routing: RoutingConfiguration) -> tuple[list[Claim], list[FieldError]]:
+def claims(routing: RoutingConfiguration) -> tuple[list[Claim], list[FieldError]]:
     """What a team's configuration claims, each normal form once, and the values that are no identifiers."""
     found: dict[NormalIdentifier, Claim] = {}
     errors: list[FieldError] = []
@@ -57,8 +57,6 @@ def claims(team_node_id: str, routing: RoutingConfiguration) -> tuple[list[Claim
             found.setdefault(identifier, Claim(identifier, given, pointer))
     if len(found) > MAX_CLAIMS:
         errors.append(FieldError(pointer="/routing", message=f"A team may own {MAX_CLAIMS} identifiers at most."))
-    if routing.default_team == team_node_id:
-        found[DEFAULT_TEAM] = claim_of_default(team_node_id)
     return list(found.values()), errors
 
 

@@ -18,7 +18,7 @@ async def claim_identifiers(session: Session, team_node_id: str, routing: Routin
 
     Raises Unprocessable for values that are no identifiers and Conflict, naming the owner, for those of another team.
     """
-    wanted, errors = claims(team_node_id, routing)
+    wanted, errors = claims(routing)
     if errors:
         raise Unprocessable("Some identifiers are malformed.", code="invalid_identifier", errors=errors)
     owned = await store.identifiers_of(session, team_node_id)
