@@ -31,7 +31,9 @@ async def run(names: list[str]) -> list[Row]:
     rows: list[Row] = []
     for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)
-        rows += await SUBJECTS[name]()
+        for row in await SUBJECTS[name]():
+            print(f"  {row.name}: {row.ours:.4g} {row.unit}", file=sys.stderr, flush=True)
+            rows.append(row)
     return rows
 
 
