@@ -56,9 +56,7 @@ async def test_a_direct_write_is_refused_with_the_way_to_ask(service: Service, t
         with pytest.raises(Conflict, match="change-requests") as refusal:
             await admin.patch_configuration(guarded, node, RAISE)
         assert refusal.value.code == "approval_required"
-        assert {error.pointer for error in refusal.value.errors} == {"/budgets/run_tokens"} or {
-            error.pointer for error in refusal.value.errors
-        } == {"/budgets"}
+        assert refusal.value.errors[0].pointer == "/budgets"
     await admin.patch_configuration(guarded, "checkout", {"agents": {"investigator": {"description": "Free."}}})
     assert (await admin.effective(guarded, "checkout")).document.budgets.run_tokens is None
 
@@ -216,7 +214,6 @@ async def test_a_request_ends_once(service: Service, tenants: Tenants, guarded: 
         for _ in range(3):
             group.start_soon(decide, bob.approve_change_request(guarded, "checkout", raced.request_id, YES))
         group.start_soon(decide, bob.reject_change_request(guarded, "checkout", raced.request_id, YES))
-    assert sorted(outcomes)[1:] != outcomes
     assert len([outcome for outcome in outcomes if outcome != "change_request_closed"]) == 1
     listed = await alice.change_requests(guarded, node_id="checkout", status=ChangeRequestStatus.REJECTED)
     assert rejected.request_id in {request.request_id for request in listed.items}

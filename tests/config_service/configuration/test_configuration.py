@@ -9,7 +9,7 @@ from tests.config_service.surroundings import Service, Tenants, query, tenant_se
 
 from incidentfox.contracts.tree import CreateNode, NodeKind
 from incidentfox.kernel.crypto import content_hash
-from incidentfox.kernel.errors import Conflict, Forbidden, NotFound, PreconditionFailed, Unprocessable
+from incidentfox.kernel.errors import Conflict, Forbidden, NotFound, PreconditionFailed, TooLarge, Unprocessable
 from incidentfox.kernel.tenant import Tenant
 
 pytestmark = pytest.mark.anyio
@@ -237,3 +237,24 @@ async def test_an_identifier_of_another_team_names_its_owner(service: Service, t
             tenants.org, "checkout", {"routing": {"services": ["free", " billing "]}}
         )
     assert [error.pointer for error in refusal.value.errors] == ["/routing/services/1"]
+
+
+async def test_many_small_patches_do_not_add_up_to_more_than_a_mebibyte(service: Service, tenants: Tenants) -> None:
+    admin = service.with_token(tenants.admin)
+    for key in ("a", "b", "c"):
+        await admin.patch_configuration(tenants.org, "shops", {"agents": {key: {"description": "x" * 300_000}}})
+    with pytest.raises(TooLarge) as refusal:
+        await admin.patch_configuration(tenants.org, "shops", {"agents": {"d": {"description": "x" * 300_000}}})
+    assert refusal.value.code == "document_too_large"
+    assert (await admin.configuration(tenants.org, "shops")).version == 3
+
+
+async def test_posting_to_slack_depends_on_slack_and_says_who_depends(service: Service, tenants: Tenants) -> None:
+    admin, org = service.with_token(tenants.admin), tenants.org
+    await admin.put_configuration(org, org, {"integrations": {"slack": {"enabled": True}}})
+    await admin.put_configuration(org, "checkout", {"destinations": {"slack": {"channel": "#c"}}})
+    with pytest.raises(Unprocessable) as refusal:
+        await admin.put_configuration(org, org, {"integrations": {"slack": {"enabled": False}}})
+    assert [(error.pointer, error.message[:19]) for error in refusal.value.errors] == [
+        ("/destinations/slack", "In team 'checkout':")
+    ]
