@@ -42,7 +42,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/orgs/{org_id}/webhook-endpoints": {"source": "custom", "name": "evil"},
     "POST /api/v1/orgs/{org_id}/webhook-endpoints/{endpoint_id}/secrets": {"overlap_s": 0},
     "POST /api/v1/orgs/{org_id}/webhook-endpoints/reencrypt": {},
+    "POST /api/v1/orgs/{org_id}/webhook-sources/{source}/dry-run": {"body": "evil"},
     "POST /api/v1/run": {"org_id": ORG, "team_node_id": "payments", "run_id": "{run_id}"},
+    "POST /api/v1/orgs/{org_id}/runs/{run_id}/replay": {},
     "POST /sign-out": {},
 }
 OWN_LISTS = re.compile(r"GET (/api/v1/orgs/\{org_id\}/(incidents|deliveries|webhook-endpoints)|/runs|/incidents|/)$")
@@ -149,9 +151,12 @@ async def _victim(platform: Platform) -> dict[str, str]:
         [delivery] = await platform.settled()
     assert delivery["team_node_id"] == "payments"
     change = PatchChange(patch={"privacy": {"redact_emails": True}})
-    opened = await platform.platform.open_change_request(ORG, "payments", OpenChangeRequest(title=MARKER, change=change))
+    opened = await platform.platform.open_change_request(
+        ORG, "payments", OpenChangeRequest(title=MARKER, change=change)
+    )
     return {
         "org_id": ORG,
+        "source": "custom",
         "node_id": "payments",
         "request_id": opened.request_id,
         "endpoint_id": endpoint.endpoint.endpoint_id,
