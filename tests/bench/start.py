@@ -54,15 +54,17 @@ async def _up(home: Path) -> tuple[float, dict[str, float]]:
     )
     assert process.stdout is not None
     printed = b""
-    while _UP not in printed:
-        line = await process.stdout.readline()
-        assert line, printed.decode()
-        printed += line
-    took = time.perf_counter() - began
-    state = json.loads((home / "processes.json").read_text())
-    memory = {name: _resident_mb(one["pid"]) for name, one in state["processes"].items()}
-    process.send_signal(signal.SIGTERM)
-    await process.communicate()
+    try:
+        while _UP not in printed:
+            line = await process.stdout.readline()
+            assert line, printed.decode()
+            printed += line
+        took = time.perf_counter() - began
+        state = json.loads((home / "processes.json").read_text())
+        memory = {name: _resident_mb(one["pid"]) for name, one in state["processes"].items()}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
     return took, memory
 
 
