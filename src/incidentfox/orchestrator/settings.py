@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pydantic import Field
 
 from incidentfox.kernel.durable import EngineSettings
@@ -42,9 +44,19 @@ class OrchestratorSettings(ServiceSettings, DatabaseSettings, MasterKeySettings)
     dispatch_poll_interval_s: float = Field(
         default=0.1, gt=0, le=10, description="How often an idle worker looks for deliveries, in seconds."
     )
+    delivery_retention_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="Days for which the payload of a delivery that is over, and a resolved incident, are kept.",
+    )
     drain_s: float = Field(
         default=10.0, ge=0, le=300, description="How long a stopping worker lets running deliveries finish, in seconds."
     )
+
+    def delivery_retention(self) -> timedelta:
+        """How long payloads and incidents are kept."""
+        return timedelta(days=self.delivery_retention_days)
 
     def engine(self) -> EngineSettings:
         """How the worker takes part in durable execution."""

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential
 from incidentfox.clients.orchestrator import AUDIENCE
+from incidentfox.kernel.db.retention import Retention
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.durable import Engine
 from incidentfox.kernel.errors import Unavailable
@@ -22,6 +23,7 @@ from incidentfox.kernel.telemetry import configure_telemetry
 from incidentfox.kernel.web import app as web
 from incidentfox.kernel.web.auth import Authenticator
 from incidentfox.kernel.web.server import run_app
+from incidentfox.orchestrator.deliveries.store import PURGE, PURGED_AT_ONCE
 from incidentfox.orchestrator.dispatch.service import Agents, Dispatch
 from incidentfox.orchestrator.dispatch.workflow import declare_dispatch
 from incidentfox.orchestrator.settings import WORKER_PORT, OrchestratorSettings
@@ -44,6 +46,7 @@ def create_app(settings: OrchestratorSettings) -> FastAPI:
         org_concurrency=settings.dispatch_org_concurrency,
         partition_concurrency=settings.dispatch_partition_concurrency,
     )
+    retention = Retention(database, PURGE, settings.delivery_retention(), PURGED_AT_ONCE)
     working = False
 
     async def ready() -> None:
@@ -54,14 +57,18 @@ def create_app(settings: OrchestratorSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         nonlocal working
-        await engine.launch()
-        working = True
-        yield
-        working = False
-        await engine.stop(settings.drain_s)
-        await agents.close()
-        await config_service.close()
-        await database.close()
+        try:
+            await engine.launch()
+            retention.start()
+            working = True
+            yield
+        finally:
+            working = False
+            await engine.stop(settings.drain_s)
+            await retention.stop()
+            await agents.close()
+            await config_service.close()
+            await database.close()
 
     return web.create_app(
         web.AppParts(

@@ -14,6 +14,7 @@ from incidentfox.clients.transport import ServiceCredential
 from incidentfox.contracts.runs import ExecuteRun, RunStatus
 from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
+from incidentfox.kernel.db.retention import Retention
 from incidentfox.kernel.ids import new_id
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.orchestrator.dispatch import service as dispatch_service
@@ -469,3 +470,19 @@ async def test_the_worker_is_ready_only_while_it_works(platform) -> None:
             assert "incidentfox_deliveries_settled_total" in (await http.get("/metrics")).text
         assert (await http.get("/readyz")).status_code == 503
         assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_a_start_that_fails_leaves_nothing_launched(platform, monkeypatch) -> None:
+    def broken(_: Retention) -> None:
+        raise RuntimeError("cannot start")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Retention, "start", broken)
+        with pytest.raises(RuntimeError, match="cannot start"):
+            async with platform.worker():
+                pass
+    async with platform.worker():
+        created = await platform.door.endpoint()
+        await platform.door.pagerduty(created, incident_event())
+        [delivery] = await platform.settled()
+    assert delivery["status"] == "processed"

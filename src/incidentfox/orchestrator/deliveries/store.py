@@ -11,6 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from incidentfox.contracts.webhooks import Delivery, DeliveryStatus
 from incidentfox.orchestrator.deliveries.tables import deliveries
 
+PURGE = "SELECT orchestrator_purge($1, $2)"
+"""Takes the payloads of deliveries that are over, and resolved incidents, when they are older than $1; $2 at most."""
+PURGED_AT_ONCE = 1000
+
 _SHOWN = tuple(deliveries.c[name] for name in Delivery.model_fields)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from incidentfox.contracts.webhooks import Incident
+from incidentfox.kernel.errors import Unavailable
 from incidentfox.orchestrator.incidents.rules import IncidentState
 from incidentfox.orchestrator.incidents.tables import incident_events, incidents
 
@@ -39,7 +40,10 @@ class LockedIncident:
 async def lock_incident(
     connection: AsyncConnection, key: IncidentKey, incident_id: str, opened_at: datetime
 ) -> LockedIncident:
-    """The incident, locked; made under `incident_id` if it is the first time that it is heard of."""
+    """The incident, locked; made under `incident_id` if it is the first time that it is heard of.
+
+    Unavailable in the one moment in which the retention takes it away.
+    """
     await connection.execute(
         insert(incidents)
         .values(
@@ -61,7 +65,9 @@ async def lock_incident(
             .where(incidents.c.endpoint_id == key.endpoint_id, incidents.c.external_id == key.external_id)
             .with_for_update()
         )
-    ).one()
+    ).first()
+    if row is None:
+        raise Unavailable("The incident has just aged out. Try again: it is made anew.", code="write_contention")
     state = IncidentState(row.status, row.status_at, row.resolved_at, row.reopened_at, row.run_triggered_at)
     return LockedIncident(row.incident_id, row.team_node_id, state)
 
