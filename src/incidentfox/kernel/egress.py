@@ -37,12 +37,17 @@ class AddressRefused(Unprocessable):
 
 
 async def check_url(url: str) -> None:
-    """Raises AddressRefused for what is no http(s) URL and for one whose name leads to a refused address.
+    """Raises AddressRefused for what is no http(s) URL and for one whose name leads to a refused address."""
+    await check_host(_host_of(url))
+
+
+async def check_host(host: str) -> None:
+    """Raises AddressRefused for a name or address that leads to a refused address.
 
     A name that leads nowhere is left to the connection, which has better words for it.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(_host_of(url), None, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return
     for _, _, _, _, (address, *_) in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx2
 import psycopg
@@ -18,7 +19,7 @@ from tests.environment import Database
 
 from incidentfox.agent.telemetry import http as live
 from incidentfox.agent.telemetry.http import HttpTelemetry
-from incidentfox.agent.telemetry.postgres import read_sessions
+from incidentfox.agent.telemetry.postgres import DatabaseRefused, read_sessions
 from incidentfox.agent.telemetry.protocol import NoSuchSignal, NoTelemetry, Signal, Window
 from incidentfox.agent.telemetry.recording import read_metrics
 from incidentfox.agent.telemetry.records import Unreadable, json_lines, parse_time, read_logs, read_notices, read_spans
@@ -208,3 +209,48 @@ async def test_a_database_that_refuses_gives_nothing_of_its_url_away(database: D
     assert "wrong-password" not in str(raised.value)
     with pytest.raises(Unavailable):
         await read_sessions("postgresql://app:hunter2@127.0.0.1:9/x")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///shop",
+        "postgresql://app:pw@/shop?host=/var/run/postgresql",
+        "postgresql://app:pw@%2Fvar%2Frun%2Fpostgresql/shop",
+        "postgresql://app:pw@db.example,/var/run/postgresql/shop",
+        "postgresql://app:pw@db.example,other.example/shop",
+        "postgresql://app@db.example/shop?passfile=/etc/passwd",
+        "postgresql://app:pw@db.example/shop?sslmode=require&sslkey=/run/secrets/key",
+        "postgresql://app:pw@db.example/shop?sslrootcert=/etc/passwd",
+        "postgresql://app:pw@db.example/shop?service=operators",
+        "postgresql://app:pw@db.example/shop?options=-csearch_path%3Dx",
+        "postgresql://app:pw@db.example/shop?connect_timeout=soon",
+        "postgresql://app:pw@db.example:port/shop",
+        "postgresql://db.example/shop",
+        "postgresql://app:pw@db.example",
+        "host=db.example user=app dbname=shop",
+    ],
+)
+async def test_a_database_url_names_no_file_and_no_socket_of_this_host(url: str) -> None:
+    with pytest.raises(DatabaseRefused, match="one TCP host"):
+        await read_sessions(url)
+
+
+async def test_a_database_url_leads_to_no_metadata_address() -> None:
+    with pytest.raises(AddressRefused):
+        await read_sessions("postgresql://app:pw@169.254.169.254:5432/shop")
+
+
+async def test_a_database_url_without_a_password_finds_none_on_this_host(
+    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = database.url("incidentfox_owner")
+    password = url.split(":")[2].split("@")[0]
+    passfile = tmp_path / "pgpass"
+    passfile.write_text(f"*:*:*:*:{password}\n")
+    passfile.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passfile))
+    monkeypatch.setenv("PGPASSWORD", password)
+    with pytest.raises(DatabaseRefused):
+        await read_sessions(url.replace(f":{password}@", "@"))
+    assert await read_sessions(f"{url}?sslmode=prefer&application_name=watcher&connect_timeout=3") == []
