@@ -48,7 +48,9 @@ class Surroundings:
 
     async def configure(self, wanted: TeamConfiguration) -> None:
         """Gives the team this configuration."""
-        await self.config.put_configuration(ORG, TEAM, wanted.model_dump(mode="json", by_alias=True))
+        # The default team is the organisation's to name: a team's document may not even say that it has none.
+        whole = wanted.model_dump(mode="json", by_alias=True, exclude={"routing": {"default_team"}})
+        await self.config.put_configuration(ORG, TEAM, whole)
 
     async def put_secret(self, name: str, value: str) -> None:
         """Sets a secret of the team."""
