@@ -41,6 +41,7 @@ OTHER = "globex"
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/orgs/{org_id}/webhook-endpoints": {"source": "custom", "name": "evil"},
     "POST /api/v1/orgs/{org_id}/webhook-endpoints/{endpoint_id}/secrets": {"overlap_s": 0},
+    "POST /api/v1/orgs/{org_id}/webhook-sources/{source}/dry-run": {"body": "{{}}"},
     "POST /api/v1/orgs/{org_id}/webhook-endpoints/reencrypt": {},
     "POST /api/v1/orgs/{org_id}/webhook-sources/{source}/dry-run": {"body": "evil"},
     "POST /api/v1/run": {"org_id": ORG, "team_node_id": "payments", "run_id": "{run_id}"},
@@ -167,6 +168,7 @@ async def _victim(platform: Platform) -> dict[str, str]:
 
 
 def _agent_settings(database: Database, trusted: Trusted, config_url: str) -> AgentSettings:
+        "source": "pagerduty",
     return AgentSettings(
         identity_key_file=trusted.folder / "agent.jwk",
         trusted_keys_file=trusted.folder / "trusted.json",

@@ -15,14 +15,16 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Request
 from sqlalchemy.exc import DBAPIError
 
+from incidentfox.config_service.prepared import Prepared
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.timeline.signals import RunSignals
 from incidentfox.config_service.tokens.authenticator import TableAuthenticator
 from incidentfox.config_service.tree.scope import narrowed
 from incidentfox.contracts.model import NodeId, OrgId
 from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.crypto import Keyring
+from incidentfox.kernel.db.fresh_cache import FreshCache
 from incidentfox.kernel.db.session import Database
+from incidentfox.kernel.db.signals import Watchers
 from incidentfox.kernel.errors import Conflict, Failure, Forbidden, Invalid, Unavailable
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
@@ -44,7 +46,9 @@ class Parts:
     database: Database
     keyring: Keyring
     pepper: bytes
-    signals: RunSignals
+    timelines: Watchers
+    effective: FreshCache[Prepared]
+    routes: FreshCache[Prepared]
     tokens: TableAuthenticator
     capture_retention: timedelta
 
@@ -98,11 +102,15 @@ def service_session(permission: Permission) -> Any:
     """The same for `/internal`: the caller is a service, and the tenant is the one its token names."""
 
     async def open_session(request: Request, principal: Principal = requires(permission)) -> AsyncIterator[Session]:
-        tenant = Tenant(require_service(principal).tenant_org(), principal.team_node_id)
-        async with begin(request, principal, tenant) as session:
+        async with begin(request, principal, service_tenant(principal)) as session:
             yield session
 
     return Depends(open_session, scope="function")
+
+
+def service_tenant(principal: Principal) -> Tenant:
+    """The tenant that a service's token names; Forbidden for people's tokens and for a token that names none."""
+    return Tenant(require_service(principal).tenant_org(), principal.team_node_id)
 
 
 def require_service(principal: Principal) -> Principal:

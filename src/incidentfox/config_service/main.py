@@ -19,6 +19,7 @@ from incidentfox.config_service.captures.api import router as captures
 from incidentfox.config_service.configuration.api import router as configuration
 from incidentfox.config_service.dependencies import Parts
 from incidentfox.config_service.effects.api import router as effects
+from incidentfox.config_service.prepared import Prepared
 from incidentfox.config_service.recordings.api import router as recordings
 from incidentfox.config_service.routing.api import router as routing
 from incidentfox.config_service.runs.api import router as runs
@@ -26,14 +27,18 @@ from incidentfox.config_service.secrets.api import router as secrets
 from incidentfox.config_service.settings import SERVICE, ConfigServiceSettings
 from incidentfox.config_service.sign_in.api import router as sign_in
 from incidentfox.config_service.timeline.api import router as timeline
-from incidentfox.config_service.timeline.signals import RunSignals
+from incidentfox.config_service.timeline.tables import CHANNEL as TIMELINES_CHANNEL
 from incidentfox.config_service.tokens.api import router as tokens
 from incidentfox.config_service.tokens.authenticator import TableAuthenticator
 from incidentfox.config_service.tokens.limits import TokenLimits
 from incidentfox.config_service.tree.api import router as tree
+from incidentfox.config_service.tree.stamps import read_stamp
+from incidentfox.config_service.tree.tables import STAMPS_CHANNEL
 from incidentfox.contracts.captures import MAX_CAPTURE_BYTES
 from incidentfox.contracts.recordings import MAX_RECORDING_BYTES
+from incidentfox.kernel.db.fresh_cache import FreshCache, Stamps
 from incidentfox.kernel.db.session import Database
+from incidentfox.kernel.db.signals import Signals, Watchers
 from incidentfox.kernel.logging import configure_logging
 from incidentfox.kernel.telemetry import configure_telemetry
 from incidentfox.kernel.web.app import AppParts
@@ -65,18 +70,29 @@ def create_app(settings: ConfigServiceSettings) -> FastAPI:
     database = Database(url, settings.database_pool_size)
     pepper = settings.token_pepper()
     tokens_in_tables = TableAuthenticator(database, pepper, TokenLimits(settings.token_rate()))
-    parts = Parts(database, settings.keyring(), pepper, RunSignals(url), tokens_in_tables, settings.capture_retention())
+    signals = Signals(url)
+    stamps = Stamps(signals, STAMPS_CHANNEL, lambda org_id: read_stamp(database, org_id))
+    parts = Parts(
+        database=database,
+        keyring=settings.keyring(),
+        pepper=pepper,
+        timelines=Watchers(signals, TIMELINES_CHANNEL),
+        effective=FreshCache(stamps, Prepared.weight, settings.effective_cache_bytes),
+        routes=FreshCache(stamps, Prepared.weight, settings.route_cache_bytes),
+        tokens=tokens_in_tables,
+        capture_retention=settings.capture_retention(),
+    )
     sealer = Sealer(database)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        parts.signals.start()
+        signals.start()
         sealer.start()
         try:
             yield
         finally:
             await sealer.stop()
-            await parts.signals.stop()
+            await signals.stop()
             await tokens_in_tables.settle()
             await database.close()
 

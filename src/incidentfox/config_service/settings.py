@@ -29,6 +29,13 @@ class ConfigServiceSettings(ServiceSettings, DatabaseSettings, MasterKeySettings
         default=90, ge=1, le=3650, description="Days for which what a run read is kept, so that it can be replayed."
     )
 
+    effective_cache_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=0, description="Bytes of effective configurations that a process keeps at most."
+    )
+    route_cache_bytes: int = Field(
+        default=16 * 1024 * 1024, ge=0, description="Bytes of answers about routes that a process keeps at most."
+    )
+
     token_rate_per_minute: int = Field(
         default=30_000, ge=1, description="Calls of one token in a minute, over all replicas, in the long run."
     )

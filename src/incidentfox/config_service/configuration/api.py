@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query, Response
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import AwareDatetime
 
 from incidentfox.config_service.configuration import service
 from incidentfox.config_service.configuration.schema import document_schema
 from incidentfox.config_service.configuration.writing import DocumentChange, preview, write
-from incidentfox.config_service.dependencies import NodePath, org_session, service_session
+from incidentfox.config_service.dependencies import (
+    NodePath,
+    begin,
+    org_session,
+    parts_of,
+    service_session,
+    service_tenant,
+)
 from incidentfox.config_service.preconditions import DryRun, IfMatch, versions_of
+from incidentfox.config_service.prepared import Prepared, prepare
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.configuration import ConfigurationVersion, EffectiveConfiguration, JsonObject
@@ -25,7 +33,7 @@ from incidentfox.contracts.explanation import (
 )
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
-from incidentfox.kernel.web.auth import Caller
+from incidentfox.kernel.web.auth import Caller, Principal, requires
 from incidentfox.kernel.web.pagination import Cursor, Limit
 
 router = APIRouter(prefix="/api/v1", tags=["configuration"], route_class=StrictRoute)
@@ -164,14 +172,19 @@ async def read_effective_by_hash(session: Reading, node_id: NodePath, document_h
     return await service.kept_document(session, node_id, document_hash)
 
 
-@router.get("/internal/teams/{node_id}/effective")
+@router.get("/internal/teams/{node_id}/effective", response_model=EffectiveConfiguration)
 async def read_team_effective(
-    response: Response, session: Annotated[Session, service_session(Permission.CONFIG_READ)], node_id: NodePath
-) -> EffectiveConfiguration:
-    """The same for Orchestrator and Agent."""
-    found = await service.effective_for_run(session, node_id)
-    response.headers["ETag"] = f'"{found.hash}"'
-    return found
+    request: Request, principal: Annotated[Principal, requires(Permission.CONFIG_READ)], node_id: NodePath
+) -> Response:
+    """The same for Orchestrator and Agent, from a cache that is half a second behind the last commit at most."""
+    tenant = service_tenant(principal)
+
+    async def load() -> Prepared:
+        async with begin(request, principal, tenant) as session:
+            found = await service.effective_for_run(session, node_id)
+        return prepare(found, etag=f'"{found.hash}"')
+
+    return (await parts_of(request).effective.get(tenant, node_id, load)).response()
 
 
 @router.get("/internal/teams/{node_id}/effective/{document_hash}")

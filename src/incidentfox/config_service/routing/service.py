@@ -10,7 +10,9 @@ from incidentfox.contracts.configuration import RoutingConfiguration
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.routing import Route, RoutingLookup
 from incidentfox.contracts.tree import NodeKind
+from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.errors import Conflict, Unprocessable
+from incidentfox.kernel.tenant import Tenant
 
 
 async def claim_identifiers(session: Session, team_node_id: str, routing: RoutingConfiguration) -> None:
@@ -47,9 +49,9 @@ async def claim_default_team(session: Session, before: str | None, after: str | 
         await _take(session, after, [claim_of_default(after)])
 
 
-async def lookup(session: Session, request: RoutingLookup) -> Route:
+async def lookup(database: Database, tenant: Tenant, request: RoutingLookup) -> Route:
     """Whose event is this? At most one team, and why."""
-    return choose(request.identifiers, await store.owners(session, question(request.identifiers)))
+    return choose(request.identifiers, await store.owners(database, tenant, question(request.identifiers)))
 
 
 async def _take(session: Session, team_node_id: str, wanted: list[Claim]) -> None:

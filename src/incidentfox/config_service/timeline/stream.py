@@ -32,7 +32,7 @@ async def follow(
     request: Request, principal: Principal, tenant: Tenant, run_id: str, after: int
 ) -> AsyncIterator[ServerSentEvent]:
     """The events after `after`, as they come. Ends after `run.finished`, or when the credential is no longer valid."""
-    with parts_of(request).signals.watch(run_id) as changed:
+    with parts_of(request).timelines.watch(run_id) as changed:
         while True:
             changed.clear()
             try:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -57,6 +59,29 @@ class Database:
                 raise
             raise failure from error
 
+    async def fetch(self, statement: str, *arguments: object) -> list[Any]:
+        """The rows of one statement, in a transaction of its own, which the statement itself binds to its tenant.
+
+        For the hot path: one round trip straight on the driver, where `transaction` takes four and more.
+        """
+        try:
+            async with self.engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                try:
+                    rows: list[Any] = await driver.fetch(statement, *arguments)
+                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    if driver.is_closed():
+                        await connection.invalidate()
+                    raise
+                return rows
+        except asyncpg.PostgresError as error:
+            failure = _failure_of_state(error.sqlstate or "")
+            if failure is None:
+                raise
+            raise failure from error
+        except (asyncpg.InterfaceError, *_RAISED) as error:
+            raise _failure(error) or _away() from error
+
     async def ping(self) -> None:
         """Raises Unavailable unless the database answers: the readiness of every service with tables."""
         try:
@@ -91,10 +116,19 @@ def _failure(error: Exception) -> Failure | None:
     if isinstance(error, PoolTimeout):
         return Unavailable("All of this process's database connections are busy.", code="database_unavailable")
     if not isinstance(error, DBAPIError) or isinstance(error, OperationalError | InterfaceError):
-        return Unavailable("The database is not reachable.", code="database_unavailable")
-    state = getattr(error.orig, "sqlstate", None) or ""
-    if error.connection_invalidated or state.startswith(_AWAY):
-        return Unavailable("The database is not reachable.", code="database_unavailable")
+        return _away()
+    if error.connection_invalidated:
+        return _away()
+    return _failure_of_state(getattr(error.orig, "sqlstate", None) or "")
+
+
+def _away() -> Unavailable:
+    return Unavailable("The database is not reachable.", code="database_unavailable")
+
+
+def _failure_of_state(state: str) -> Failure | None:
+    if state.startswith(_AWAY):
+        return _away()
     if state in _IN_THE_WAY:
         return Unavailable("Another writer was in the way. Try again.", code="write_contention")
     if state in _UNSTORABLE_TEXT:
