@@ -47,7 +47,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/run": {"org_id": ORG, "team_node_id": "payments", "run_id": "{run_id}"},
     "POST /api/v1/orgs/{org_id}/runs/{run_id}/replay": {},
     "POST /sign-out": {},
+    **{
+        f"POST /configuration/{{node_id}}/{step}": {"document": MARKER, "base": "0", "version": "0", "title": "evil"}
+        for step in ("edit", "preview", "save", "ask", "carry", "rollback")
+    },
 }
+OWN_FORM = {"Origin": "http://console.test", "Sec-Fetch-Site": "same-origin"}
 OWN_LISTS = re.compile(r"GET (/api/v1/orgs/\{org_id\}/(incidents|deliveries|webhook-endpoints)|/runs|/incidents|/)$")
 """What answers with the caller's own; the marker shows that nothing foreign is among it."""
 
@@ -90,6 +95,8 @@ class Doors:
         if method in ("POST", "PUT", "PATCH"):
             assert route in BODIES, f"give {route} an entry in BODIES"
             body = {key: value.format(**self.victim) for key, value in _texts(BODIES[route])} | _others(BODIES[route])
+        if service == "console":
+            return await self.https[service].request(method, address, headers=headers | OWN_FORM, data=body)
         return await self.https[service].request(method, address, headers=headers, json=body)
 
 
@@ -161,6 +168,7 @@ async def _victim(platform: Platform) -> dict[str, str]:
         "node_id": "payments",
         "request_id": opened.request_id,
         "endpoint_id": endpoint.endpoint.endpoint_id,
+        "source": "pagerduty",
         "delivery_id": delivery["delivery_id"],
         "incident_id": delivery["incident_id"],
         "run_id": delivery["run_id"],
@@ -168,7 +176,6 @@ async def _victim(platform: Platform) -> dict[str, str]:
 
 
 def _agent_settings(database: Database, trusted: Trusted, config_url: str) -> AgentSettings:
-        "source": "pagerduty",
     return AgentSettings(
         identity_key_file=trusted.folder / "agent.jwk",
         trusted_keys_file=trusted.folder / "trusted.json",
@@ -218,9 +225,8 @@ async def test_no_route_serves_a_caller_without_a_valid_credential(doors: Doors)
 
 async def test_no_page_shows_anything_of_anothers(doors: Doors) -> None:
     before = await _state(doors)
-    own = {"Origin": "http://console.test", "Sec-Fetch-Site": "same-origin"}
     for attacker, token in doors.people.items():
-        signed_in = await doors.https["console"].post("/sign-in", data={"token": token}, headers=own)
+        signed_in = await doors.https["console"].post("/sign-in", data={"token": token}, headers=OWN_FORM)
         assert signed_in.status_code == 303, (attacker, signed_in.text)
         for route in doors.routes("console"):
             if route == "POST /sign-out":

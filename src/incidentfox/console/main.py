@@ -11,7 +11,7 @@ from incidentfox.console.assets import load_assets
 from incidentfox.console.backends import open_backends
 from incidentfox.console.defence import Defence, security_headers
 from incidentfox.console.failures import failure_response, install_failure_pages
-from incidentfox.console.pages import configuration, incidents, live, run, runs, sign_in, static
+from incidentfox.console.pages import configuration, editor, history, incidents, live, run, runs, sign_in, static
 from incidentfox.console.session import SessionCookie
 from incidentfox.console.settings import PORT, SERVICE, ConsoleSettings
 from incidentfox.console.templating import Pages
@@ -40,6 +40,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
         authenticator=Authenticator(SERVICE, settings.trusted_keys(), None),
         lifespan=lifespan,
         ready=backends.doors.ready,
+        body_limits=editor.BODY_LIMITS,
     )
     console = create_service(parts)
     assets = load_assets()
@@ -49,7 +50,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
     console.state.session_cookie = SessionCookie(settings.session_keyring(), secure=settings.is_https)
     console.state.security_headers = security_headers(https=settings.is_https)
     install_failure_pages(console)
-    for page in (sign_in, runs, run, live, incidents, configuration, static):
+    for page in (sign_in, runs, run, live, incidents, configuration, editor, history, static):
         console.include_router(page.router)
     console.add_middleware(Defence, origin=settings.origin, refuse=failure_response)
     return console
