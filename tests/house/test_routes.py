@@ -7,6 +7,7 @@ from tests.environment import Trusted
 from tests.house.services import FACTORIES, build, permission_of, routes_of
 
 from incidentfox.contracts.permissions import Permission
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 OPERATIONAL = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
 PUBLIC_ELSEWHERE = {
@@ -41,3 +42,10 @@ def test_only_the_orchestrator_accepts_webhooks(trusted: Trusted) -> None:
         if route.path.startswith("/webhooks") or ("webhook" in route.path and permission_of(route) is Permission.PUBLIC)
     }
     assert takers == {"orchestrator"}
+
+
+@pytest.mark.parametrize("service", ["config-service", "orchestrator", "agent"])
+def test_every_route_that_takes_json_reads_it_strictly(service: str, trusted: Trusted) -> None:
+    routes = [found.route for found in routes_of(build(service, trusted)) if found.path.startswith("/api/")]
+    assert routes
+    assert [route.path for route in routes if not isinstance(route, StrictRoute)] == []

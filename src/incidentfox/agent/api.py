@@ -33,6 +33,7 @@ from incidentfox.kernel.logging import CORRELATION_HEADER, accept_correlation_id
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
 from incidentfox.kernel.web.sse import ServerSentEvent, event_stream, last_event_id
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 REPLAYS_AT_A_TIME = 2
 """In one process; a replay computes as much as a run, and runs come first."""
@@ -50,7 +51,7 @@ class Door:
 
 def router(door: Door) -> APIRouter:
     """The agent's API."""
-    routes = APIRouter(prefix="/api/v1")
+    routes = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
 
     @routes.post("/run", responses={200: {"model": Run}, 202: {"model": AcceptedRun}})
     async def run(

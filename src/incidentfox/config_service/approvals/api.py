@@ -11,7 +11,6 @@ from incidentfox.config_service.dependencies import NodePath, org_session
 from incidentfox.config_service.idempotency import IdempotencyKey, once
 from incidentfox.config_service.preconditions import DryRun
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.change_requests import (
     AddComment,
     ChangeRequest,
@@ -25,6 +24,7 @@ from incidentfox.contracts.model import NodeId
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.web.pagination import Cursor, Limit
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1/orgs/{org_id}", tags=["change requests"], route_class=StrictRoute)
 

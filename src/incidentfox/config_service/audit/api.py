@@ -12,13 +12,13 @@ from incidentfox.config_service.audit import service
 from incidentfox.config_service.audit.export import MEDIA_TYPES, lines
 from incidentfox.config_service.dependencies import OrgPath, begin, org_session, org_tenant, service_session
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.audit import AppendAuditEvent, AuditChain, AuditEvent, AuditFilters, ExportFormat
 from incidentfox.contracts.model import NodeId
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.web.auth import Principal, requires
 from incidentfox.kernel.web.pagination import Cursor, Limit
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["audit"], route_class=StrictRoute)
 

@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from incidentfox.config_service.budgets import service
 from incidentfox.config_service.dependencies import NodePath, RunPath, org_session, service_session
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.budgets import Reservation, ReserveBudget, SettleBudget, TeamBudget
 from incidentfox.contracts.permissions import Permission
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["budgets"], route_class=StrictRoute)
 

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Path, Request
 from incidentfox.config_service.captures import service
 from incidentfox.config_service.dependencies import RunPath, org_session, parts_of, service_session
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.captures import Capture, CaptureContent, KeepCapture
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.recordings import RecordingContent
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["captures"], route_class=StrictRoute)
 

@@ -21,7 +21,6 @@ from incidentfox.config_service.dependencies import (
 from incidentfox.config_service.preconditions import DryRun, IfMatch, versions_of
 from incidentfox.config_service.prepared import Prepared, prepare
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.configuration import ConfigurationVersion, EffectiveConfiguration, JsonObject
 from incidentfox.contracts.explanation import (
     EffectiveDocument,
@@ -35,6 +34,7 @@ from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.web.auth import Caller, Principal, requires
 from incidentfox.kernel.web.pagination import Cursor, Limit
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["configuration"], route_class=StrictRoute)
 

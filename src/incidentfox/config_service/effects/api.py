@@ -9,10 +9,10 @@ from fastapi import APIRouter, Path
 from incidentfox.config_service.dependencies import RunPath, org_session, service_session
 from incidentfox.config_service.effects import service
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.runs import IntendEffect, RunEffect, SettleEffect
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
 

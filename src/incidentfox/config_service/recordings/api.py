@@ -9,9 +9,9 @@ from fastapi import APIRouter, Path
 from incidentfox.config_service.dependencies import org_session, service_session
 from incidentfox.config_service.recordings import service
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.recordings import Recording, RecordingContent, UploadRecording
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["recordings"], route_class=StrictRoute)
 

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 from incidentfox.config_service.dependencies import OrgPath, org_tenant, parts_of, service_tenant
 from incidentfox.config_service.prepared import Prepared, prepare
 from incidentfox.config_service.routing import service
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.routing import Route, RoutingLookup
 from incidentfox.kernel.web.auth import Principal, requires
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["routing"], route_class=StrictRoute)
 

@@ -10,12 +10,12 @@ from incidentfox.config_service.dependencies import RunPath, org_session, servic
 from incidentfox.config_service.idempotency import IdempotencyKey, once
 from incidentfox.config_service.runs import service
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.model import NodeId
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.runs import CreateRun, FinishRun, Run, RunStatus, StartedRun
 from incidentfox.kernel.web.pagination import Cursor, Limit
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
 

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Path, Request, Response
 from incidentfox.config_service.dependencies import NodePath, org_session, parts_of, service_session
 from incidentfox.config_service.secrets import service
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.contracts.configuration import PutSecret, ResolvedSecrets, ResolveSecrets, SecretSummary
 from incidentfox.contracts.master_keys import Reencryption
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.web.pagination import Cursor, Limit
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["secrets"], route_class=StrictRoute)
 

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Request
 
 from incidentfox.config_service.dependencies import begin, parts_of
 from incidentfox.config_service.sign_in import service
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.config_service.tokens.rules import caller
 from incidentfox.config_service.tokens.service import revoke_token
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.tokens import Caller, CreatedToken, ExchangeSignInCode, SignInCode
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, public, requires
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["sign-in"], route_class=StrictRoute)
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Request, Response
 
 from incidentfox.config_service.dependencies import RunPath, org_session, service_session
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.config_service.timeline import service
 from incidentfox.config_service.timeline.stream import follow
 from incidentfox.contracts.events import AppendRunEvents, RunEvent
@@ -17,6 +16,7 @@ from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.errors import Invalid
 from incidentfox.kernel.web.pagination import Cursor, Limit, decode_cursor
 from incidentfox.kernel.web.sse import event_stream, last_event_id
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
 

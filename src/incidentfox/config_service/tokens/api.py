@@ -9,7 +9,6 @@ from fastapi import APIRouter, Path, Request
 from incidentfox.config_service.dependencies import org_session, parts_of, require_service
 from incidentfox.config_service.idempotency import IdempotencyKey, keep, replayed
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.config_service.tokens import service
 from incidentfox.config_service.tokens.rules import caller
 from incidentfox.contracts.page import Page
@@ -18,6 +17,7 @@ from incidentfox.contracts.tokens import Caller, CreatedToken, CreateToken, Intr
 from incidentfox.kernel.errors import Conflict, NotFound
 from incidentfox.kernel.web.auth import Principal, requires
 from incidentfox.kernel.web.pagination import Cursor, Limit
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["tokens"], route_class=StrictRoute)
 

@@ -10,7 +10,6 @@ from incidentfox.config_service.dependencies import NodePath, begin, org_session
 from incidentfox.config_service.idempotency import IdempotencyKey, once
 from incidentfox.config_service.preconditions import DryRun, IfMatch, versions_of
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.strict_json import StrictRoute
 from incidentfox.config_service.tree import reshaping, service
 from incidentfox.contracts.explanation import WritePreview
 from incidentfox.contracts.page import Page
@@ -19,6 +18,7 @@ from incidentfox.contracts.tree import CreateNode, CreateOrganisation, Node, Rem
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
 from incidentfox.kernel.web.pagination import Cursor, Limit
+from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1/orgs", tags=["tree"], route_class=StrictRoute)
 

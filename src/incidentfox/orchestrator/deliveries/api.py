@@ -14,9 +14,10 @@ from incidentfox.kernel.errors import NotFound
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
 from incidentfox.kernel.web.pagination import Cursor, Limit, decode_cursor, page
+from incidentfox.kernel.web.strict_json import StrictRoute
 from incidentfox.orchestrator.deliveries import store
 
-router = APIRouter(prefix="/api/v1/orgs/{org_id}/deliveries")
+router = APIRouter(prefix="/api/v1/orgs/{org_id}/deliveries", tags=["deliveries"], route_class=StrictRoute)
 
 Reader = Annotated[Principal, requires(Permission.INCIDENTS_READ)]
 

@@ -11,9 +11,10 @@ from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.webhooks import DryRunDelivery, DryRunResult
 from incidentfox.kernel.clock import system_clock
 from incidentfox.kernel.web.auth import Principal, requires
+from incidentfox.kernel.web.strict_json import StrictRoute
 from incidentfox.orchestrator.dry_run import service
 
-router = APIRouter(prefix="/api/v1/orgs/{org_id}/webhook-sources", tags=["webhook endpoints"])
+router = APIRouter(prefix="/api/v1/orgs/{org_id}/webhook-sources", tags=["webhook endpoints"], route_class=StrictRoute)
 
 
 @router.post("/{source}/dry-run")

@@ -18,11 +18,14 @@ from incidentfox.kernel.errors import Conflict
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
 from incidentfox.kernel.web.pagination import Cursor, Limit, decode_cursor, page
+from incidentfox.kernel.web.strict_json import StrictRoute
 from incidentfox.orchestrator.endpoints import store
 from incidentfox.orchestrator.endpoints.service import Endpoints
 from incidentfox.orchestrator.endpoints.tables import idempotency_keys
 
-router = APIRouter(prefix="/api/v1/orgs/{org_id}/webhook-endpoints")
+router = APIRouter(
+    prefix="/api/v1/orgs/{org_id}/webhook-endpoints", tags=["webhook endpoints"], route_class=StrictRoute
+)
 
 Reader = Annotated[Principal, requires(Permission.WEBHOOKS_READ)]
 Writer = Annotated[Principal, requires(Permission.WEBHOOKS_WRITE)]

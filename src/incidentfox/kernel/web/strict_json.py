@@ -23,7 +23,7 @@ _DUPLICATE = object()
 
 
 class StrictRoute(APIRoute):
-    """The route class of all routers of this service: `APIRouter(route_class=StrictRoute)`."""
+    """The route class of every router that takes JSON: `APIRouter(route_class=StrictRoute)`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, behind the strict reading."""
