@@ -41,7 +41,6 @@ OTHER = "globex"
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/orgs/{org_id}/webhook-endpoints": {"source": "custom", "name": "evil"},
     "POST /api/v1/orgs/{org_id}/webhook-endpoints/{endpoint_id}/secrets": {"overlap_s": 0},
-    "POST /api/v1/orgs/{org_id}/webhook-sources/{source}/dry-run": {"body": "{{}}"},
     "POST /api/v1/orgs/{org_id}/webhook-endpoints/reencrypt": {},
     "POST /api/v1/orgs/{org_id}/webhook-sources/{source}/dry-run": {"body": "evil"},
     "POST /api/v1/run": {"org_id": ORG, "team_node_id": "payments", "run_id": "{run_id}"},
@@ -164,11 +163,10 @@ async def _victim(platform: Platform) -> dict[str, str]:
     )
     return {
         "org_id": ORG,
-        "source": "custom",
         "node_id": "payments",
         "request_id": opened.request_id,
         "endpoint_id": endpoint.endpoint.endpoint_id,
-        "source": "pagerduty",
+        "source": "custom",
         "delivery_id": delivery["delivery_id"],
         "incident_id": delivery["incident_id"],
         "run_id": delivery["run_id"],
