@@ -12,6 +12,7 @@
     │   ├── TooLarge           413
     │   └── Unprocessable      422 well-formed, but the result would break a rule
     └── Temporary                  trying again later may help
+        ├── TooSlow            408 the request did not arrive in time
         ├── RateLimited        429 says when
         ├── Unavailable        503 a dependency is away
         └── Timeout            504
@@ -147,6 +148,14 @@ class RateLimited(Temporary):
 
 class Unavailable(Temporary):
     """A dependency is away."""
+
+
+class TooSlow(Temporary):
+    """The caller took too long to send its request."""
+
+    status = 408
+    title = "Request timeout"
+    default_code = "request_timeout"
 
 
 class Timeout(Temporary):

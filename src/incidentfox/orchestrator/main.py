@@ -55,7 +55,8 @@ def create_app(
         pool = await open_pool(database_url, settings.ingress_pool_size)
         store = IngressStore(pool)
         refusals = RefusalLedger(store, config, clock)
-        app.state.ingress = Ingress(EndpointCache(store, keyring), Recorder(store), refusals, clock)
+        endpoints = EndpointCache(store, keyring, unproven_at_once=max(1, settings.ingress_pool_size // 4))
+        app.state.ingress = Ingress(endpoints, Recorder(store), refusals, clock)
         flushing = asyncio.create_task(refusals.run(), name="refusals")
         yield
         flushing.cancel()
@@ -98,7 +99,13 @@ def app() -> FastAPI:
 def main() -> None:
     """Serves until SIGTERM. Called by `incidentfox serve orchestrator`."""
     settings = OrchestratorSettings()
-    run_app(app(), settings.host, settings.port or API_PORT)
+    run_app(
+        app(),
+        settings.host,
+        settings.port or API_PORT,
+        trusted_proxies=settings.trusted_proxies,
+        most_connections=settings.ingress_connections,
+    )
 
 
 def _settle_memory() -> None:

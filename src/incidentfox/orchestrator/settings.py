@@ -28,6 +28,11 @@ class OrchestratorSettings(ServiceSettings, DatabaseSettings, MasterKeySettings)
     ingress_pool_size: int = Field(
         default=8, ge=1, le=200, description="Connections that record webhooks, beside the API's own."
     )
+    ingress_connections: int = Field(
+        default=2000,
+        ge=10,
+        description="Connections to the API at a time; whoever opens one more is told 503 at once.",
+    )
     dispatch_concurrency: int = Field(
         default=8, ge=1, le=1000, description="Deliveries that one worker dispatches at a time."
     )

@@ -8,6 +8,8 @@ from tests.orchestrator.conftest import incident_event
 from tests.orchestrator.platform import until
 
 from incidentfox.kernel.errors import Unavailable
+from incidentfox.kernel.ids import new_id
+from incidentfox.orchestrator.webhooks import endpoint_cache, recorder, service
 from incidentfox.orchestrator.webhooks.store import IngressStore
 
 pytestmark = pytest.mark.anyio
@@ -133,3 +135,67 @@ async def test_an_error_in_writing_refusals_does_not_end_the_writing(door, monke
     await until(lambda: asyncio.sleep(0, not broken))
     await door.post(created.endpoint.path, b"{}")
     await until(lambda: door.owner.fetchval("SELECT sum(count) = 2 FROM orchestrator_refusals"))
+
+
+async def test_a_body_that_does_not_arrive_is_408_and_ends_the_connection(door, monkeypatch) -> None:
+    created = await door.endpoint()
+    monkeypatch.setattr(service, "BODY_S", 0.05)
+
+    async def drip():
+        yield b"{"
+        await asyncio.Event().wait()
+
+    response = await door.http.post(created.endpoint.path, content=drip())
+    assert (response.status_code, response.json()["code"]) == (408, "request_timeout")
+    assert response.headers["connection"] == "close"
+    await door.assert_nothing_could_run()
+
+
+async def test_an_endpoint_has_so_many_waiting_and_no_more(door, monkeypatch) -> None:
+    created = await door.endpoint()
+    entered, released = asyncio.Event(), asyncio.Event()
+    take = IngressStore.take
+
+    async def hold(*arguments: object) -> tuple[int, float]:
+        entered.set()
+        await released.wait()
+        return await take(*arguments)
+
+    monkeypatch.setattr(IngressStore, "take", hold)
+    monkeypatch.setattr(recorder, "_MOST_WAITING", 3)
+    first = asyncio.create_task(door.pagerduty(created, incident_event()))
+    await entered.wait()
+    others = [asyncio.create_task(door.pagerduty(created, incident_event())) for _ in range(5)]
+    refused, _ = await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+    for one in refused:
+        assert (one.result().status_code, one.result().json()["code"]) == (503, "ingress_busy")
+        assert one.result().headers["retry-after"]
+    released.set()
+    answers = [(await one).status_code for one in [first, *others]]
+    assert sorted(answers) == [202, 202, 202, 202, 503, 503]
+    assert await door.count("orchestrator_deliveries") == 4
+
+
+async def test_made_up_endpoints_leave_connections_to_those_that_exist(door, monkeypatch) -> None:
+    created = await door.endpoint()
+    assert (await door.pagerduty(created, incident_event())).status_code == 202
+    look_up, released = IngressStore.endpoint, asyncio.Event()
+    inside = 0
+
+    async def slow_for_strangers(store: IngressStore, endpoint_id: str):
+        nonlocal inside
+        if endpoint_id != created.endpoint.endpoint_id:
+            inside += 1
+            await released.wait()
+        return await look_up(store, endpoint_id)
+
+    monkeypatch.setattr(IngressStore, "endpoint", slow_for_strangers)
+    monkeypatch.setattr(endpoint_cache, "_UNPROVEN_WAITING", 20)
+    monkeypatch.setattr(endpoint_cache, "KEEP_S", 0.0)
+    flood = [asyncio.create_task(door.post(f"/webhooks/pagerduty/{new_id('whe')}", b"{}")) for _ in range(30)]
+    await until(lambda: asyncio.sleep(0, sum(one.done() for one in flood) == 10))
+    assert inside == 1, "a quarter of four connections"
+    assert (await door.pagerduty(created, incident_event())).status_code == 202
+    released.set()
+    answers = [(await one).status_code for one in flood]
+    assert (answers.count(404), answers.count(503)) == (20, 10)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.logging import get_logger
 
@@ -55,6 +57,6 @@ class Retention:
             try:
                 if purged := await self.purge():
                     log.info("purged what is older than its retention", rows=purged)
-            except Exception as error:  # noqa: BLE001 - the worker's edge
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
                 # A loop that ended without a word would keep everything for ever.
                 log.warning("purging failed, trying again", error=repr(error))

@@ -2,7 +2,7 @@
 
 A raw handler, because a normal FastAPI route costs twice its CPU. It carries no credential but the sender's signature,
 which `service.py` verifies over the raw bytes. Answers: 202 new (committed and enqueued), 200 repeated or of no
-concern, else problem+json: 400, 401, 404, 413, 429 with Retry-After, 503.
+concern, else problem+json: 400, 401, 404, 408, 413, 429 and 503 with Retry-After.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from incidentfox.kernel.errors import Failure
+from incidentfox.kernel.errors import Failure, TooSlow
 from incidentfox.kernel.logging import correlation_id, get_logger
 from incidentfox.kernel.web.auth import public
 from incidentfox.kernel.web.problem import problem_response
@@ -47,7 +47,10 @@ def add_webhook_route(app: FastAPI) -> None:
         except Failure as failure:
             if failure.status >= 500:
                 log.warning("webhook failed", endpoint_id=knock.endpoint_id, code=failure.code, detail=failure.detail)
-            return problem_response(failure)
+            response = problem_response(failure)
+            if isinstance(failure, TooSlow):
+                response.headers["Connection"] = "close"  # the rest of the body must not hold the connection either
+            return response
         new = accepted.status == ACCEPTED
         if new:
             log.info("delivery accepted", delivery_id=accepted.delivery_id, source=knock.source)

@@ -18,6 +18,8 @@ from incidentfox.orchestrator.webhooks.store import EndpointRow, IngressStore, N
 
 _GROUP = 64
 _REMEMBER = 20_000
+_MOST_WAITING = 1000
+"""Deliveries of one endpoint that wait for a commit. Beyond them, whoever sends had better come back."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,12 @@ class Recorder:
         """Returns once the delivery is committed and enqueued. Raises RateLimited or Unavailable when it is not."""
         waiting = _Waiting(endpoint, delivery, asyncio.get_running_loop().create_future())
         lane = self._lanes.setdefault(endpoint.endpoint_id, [])
+        if len(lane) >= _MOST_WAITING:
+            raise Unavailable(
+                "Too many deliveries of this endpoint wait to be recorded. Send it again.",
+                code="ingress_busy",
+                retry_after_s=1.0,
+            )
         lane.append(waiting)
         if endpoint.endpoint_id not in self._running:
             task = asyncio.create_task(self._drain(endpoint.endpoint_id))

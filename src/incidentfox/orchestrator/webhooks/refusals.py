@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
+
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.contracts.audit import AppendAuditEvent
 from incidentfox.kernel.clock import Clock, system_clock, utc
-from incidentfox.kernel.errors import Conflict, Permanent, Temporary
+from incidentfox.kernel.errors import Conflict, Failure, Permanent, Temporary
 from incidentfox.kernel.logging import get_logger
 from incidentfox.orchestrator.webhooks.store import SAMPLES_KEPT, EndpointRow, IngressStore, RefusalCount
 
@@ -81,8 +83,8 @@ class RefusalLedger:
             await asyncio.sleep(FLUSH_S)
             try:
                 await self.flush()
-            except Exception:
-                # The worker's edge: a loop that ended without a word would count for ever and write nothing.
+            except (Failure, asyncpg.PostgresError, ValueError):
+                # A statement or an answer that is not as it should be. A loop that ended would count for ever.
                 log.exception("refusals not written because of an error in this service")
 
     async def flush(self) -> None:

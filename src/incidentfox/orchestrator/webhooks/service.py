@@ -7,6 +7,7 @@ within the limit reaches the database, in one transaction that also enqueues it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from opentelemetry.trace import get_current_span
 
 from incidentfox.contracts.webhooks import AcceptedDelivery
 from incidentfox.kernel.clock import Clock, system_clock
-from incidentfox.kernel.errors import Failure, NotFound, RateLimited
+from incidentfox.kernel.errors import Failure, NotFound, RateLimited, TooSlow
 from incidentfox.kernel.ids import is_id, new_id
 from incidentfox.kernel.redaction import redact, suspects
 from incidentfox.orchestrator.webhooks.endpoint_cache import EndpointCache, LiveEndpoint
@@ -26,6 +27,9 @@ from incidentfox.orchestrator.webhooks.refusals import RefusalLedger, Sample
 from incidentfox.orchestrator.webhooks.rules import partition_key
 from incidentfox.orchestrator.webhooks.source import Action, ParsedEvent, Source, sources
 from incidentfox.orchestrator.webhooks.store import NewDelivery
+
+BODY_S = 10.0
+"""How long a body may take to arrive: nobody has proved anything until it is here."""
 
 ACCEPTED, REPEATED, IGNORED = "accepted", "repeated", "ignored"
 
@@ -56,8 +60,8 @@ class Ingress:
     async def accept(self, knock: Knock) -> AcceptedDelivery:
         """Returns once the delivery is committed (`accepted`), was before (`repeated`), or concerns nobody (`ignored`).
 
-        Raises what it is refused with: NotFound, TooLarge, Unauthenticated, Invalid, RateLimited; Unavailable while
-        the database is away. After any of these there is no row that could run.
+        Raises what it is refused with: NotFound, TooLarge, TooSlow, Unauthenticated, Invalid, RateLimited; Unavailable
+        while the database is away or too much waits for it. After any of these there is no row that could run.
         """
         source = sources().get(knock.source)
         well_formed = is_id(knock.endpoint_id, "whe")  # what cannot be an endpoint must not make the database work
@@ -71,7 +75,7 @@ class Ingress:
             )
         body = b""
         try:
-            body = await knock.read_body()
+            body = await _body_of(knock)
             return await self._take_in(knock, source, endpoint, body)
         except Failure as failure:
             self._refuse(knock, endpoint, failure, len(body))
@@ -104,6 +108,14 @@ class Ingress:
         outcome = "limited" if isinstance(failure, RateLimited) else "refused"
         DELIVERIES.labels(endpoint.row.source, outcome, reason).inc()
         raise failure
+
+
+async def _body_of(knock: Knock) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await knock.read_body()
+    except TimeoutError:
+        raise TooSlow(f"The body has not arrived within {BODY_S:.0f} s. Send it again.") from None
 
 
 def _new_delivery(knock: Knock, endpoint: LiveEndpoint, event: ParsedEvent, body: bytes) -> NewDelivery:
