@@ -43,7 +43,7 @@ def app() -> FastAPI:
 def main() -> None:
     """Serves until SIGTERM: the process of `incidentfox serve agent`."""
     settings = AgentSettings()
-    run_app(app(), settings.host, settings.listen_port())
+    run_app(app(), settings.host, settings.listen_port(), trusted_proxies=settings.trusted_proxies)
 
 
 def create_app(settings: AgentSettings) -> FastAPI:

@@ -30,6 +30,11 @@ class ServiceSettings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=0, description="Port to listen on; 0 lets the service choose its own default.")
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses or networks of the proxies in front, separated by commas, whose X-Forwarded-For says"
+        " where a request comes from; without any, that header is not believed.",
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     otlp_endpoint: str | None = Field(default=None, description="Base URL of an OTLP/HTTP collector for traces.")
     identity_key_file: Path = Field(description="This service's private Ed25519 key, as a JWK file (mode 0600).")

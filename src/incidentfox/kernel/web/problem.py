@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakSet
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +17,8 @@ from incidentfox.kernel.errors import Failure
 from incidentfox.kernel.logging import CORRELATION_HEADER, correlated, correlation_id, get_logger
 
 log = get_logger(__name__)
+
+_logged: WeakSet[BaseException] = WeakSet()
 
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
 
@@ -40,6 +44,7 @@ def problem_response(failure: Failure) -> Response:
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Called by `create_app`: no response of the product has another error form."""
+    logging.getLogger("uvicorn.error").addFilter(_once)
 
     @app.exception_handler(Failure)
     async def on_failure(_: Request, failure: Failure) -> Response:
@@ -59,10 +64,16 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def on_bug(request: Request, error: Exception) -> Response:
         with correlated(request.state.correlation_id) as current:
             log.error("unhandled exception", exc_info=error)
+            _logged.add(error)
             failure = Failure("The service failed. The log has the details under the correlation id.")
             response = problem_response(failure)
         response.headers[CORRELATION_HEADER] = current
         return response
+
+
+def _once(record: logging.LogRecord) -> bool:
+    """Drops the server's own report of an error that was logged above, where its correlation id was known."""
+    return record.exc_info is None or record.exc_info[1] not in _logged
 
 
 def field_errors(errors: Sequence[Any]) -> tuple[FieldError, ...]:

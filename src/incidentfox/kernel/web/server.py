@@ -8,8 +8,13 @@ from fastapi import FastAPI
 _DRAIN_S = 5
 
 
-def run_app(app: FastAPI, host: str, port: int) -> None:
-    """Serves until SIGTERM or SIGINT, then drains for five seconds: open event streams must not hold a stop up."""
+def run_app(
+    app: FastAPI, host: str, port: int, *, trusted_proxies: str = "", most_connections: int | None = None
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains for five seconds: open event streams must not hold a stop up.
+
+    `trusted_proxies` are addresses and networks, separated by commas, whose word is taken for whom they speak for.
+    """
     uvicorn.run(
         app,
         host=host,
@@ -20,6 +25,8 @@ def run_app(app: FastAPI, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
+        limit_concurrency=most_connections,
         timeout_graceful_shutdown=_DRAIN_S,
     )
