@@ -50,6 +50,10 @@ BODIES: dict[str, dict[str, Any]] = {
         f"POST /configuration/{{node_id}}/{step}": {"document": MARKER, "base": "0", "version": "0", "title": "evil"}
         for step in ("edit", "preview", "save", "ask", "carry", "rollback")
     },
+    **{
+        f"POST /change-requests/{{node_id}}/{{request_id}}/{step}": {"seen": "0", "comment": "evil"}
+        for step in ("approve", "reject", "withdraw", "rebase", "comments")
+    },
 }
 OWN_FORM = {"Origin": "http://console.test", "Sec-Fetch-Site": "same-origin"}
 OWN_LISTS = re.compile(r"GET (/api/v1/orgs/\{org_id\}/(incidents|deliveries|webhook-endpoints)|/runs|/incidents|/)$")

@@ -11,7 +11,18 @@ from incidentfox.console.assets import load_assets
 from incidentfox.console.backends import open_backends
 from incidentfox.console.defence import Defence, security_headers
 from incidentfox.console.failures import failure_response, install_failure_pages
-from incidentfox.console.pages import configuration, editor, history, incidents, live, run, runs, sign_in, static
+from incidentfox.console.pages import (
+    change_requests,
+    configuration,
+    editor,
+    history,
+    incidents,
+    live,
+    run,
+    runs,
+    sign_in,
+    static,
+)
 from incidentfox.console.session import SessionCookie
 from incidentfox.console.settings import PORT, SERVICE, ConsoleSettings
 from incidentfox.console.templating import Pages
@@ -50,7 +61,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
     console.state.session_cookie = SessionCookie(settings.session_keyring(), secure=settings.is_https)
     console.state.security_headers = security_headers(https=settings.is_https)
     install_failure_pages(console)
-    for page in (sign_in, runs, run, live, incidents, configuration, editor, history, static):
+    for page in (sign_in, runs, run, live, incidents, configuration, editor, history, change_requests, static):
         console.include_router(page.router)
     console.add_middleware(Defence, origin=settings.origin, refuse=failure_response)
     return console

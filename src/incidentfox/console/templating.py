@@ -31,6 +31,7 @@ _FILTERS = (
     words.short_change,
     words.plain,
     words.person,
+    words.request_state,
     words.kind_word,
     words.group_word,
     documents.json_text,

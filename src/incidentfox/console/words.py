@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from incidentfox.contracts.answer import Answer, AnswerSuspect, Remediation, RootCause
+from incidentfox.contracts.change_requests import ChangeRequestStatus
 from incidentfox.contracts.runs import AlertInput, Run, RunInput, RunStatus
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
@@ -30,6 +31,13 @@ _BADGES = {
     RunStatus.FAILED: Badge("Failed", "cross", "bad"),
     RunStatus.TIMED_OUT: Badge("Timed out", "clock", "bad"),
     RunStatus.CANCELLED: Badge("Cancelled", "slash", "idle"),
+}
+_REQUEST_BADGES = {
+    ChangeRequestStatus.OPEN: Badge("Open", "question", "warn"),
+    ChangeRequestStatus.APPLIED: Badge("Applied", "check", "ok"),
+    ChangeRequestStatus.REJECTED: Badge("Rejected", "cross", "bad"),
+    ChangeRequestStatus.WITHDRAWN: Badge("Withdrawn", "slash", "idle"),
+    ChangeRequestStatus.EXPIRED: Badge("Expired", "clock", "idle"),
 }
 _VERDICT = Badge("Cause found", "check", "ok")
 _NO_VERDICT = Badge("Not enough evidence", "question", "warn")
@@ -69,6 +77,11 @@ def badge(run: Run) -> Badge:
 def status_word(status: RunStatus) -> str:
     """The name of a state."""
     return _BADGES[status].word
+
+
+def request_state(status: ChangeRequestStatus) -> Badge:
+    """The state of a change request."""
+    return _REQUEST_BADGES[status]
 
 
 def alert_title(content: RunInput) -> str:
