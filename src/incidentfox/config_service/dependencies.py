@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -25,7 +24,7 @@ from incidentfox.kernel.crypto import Keyring
 from incidentfox.kernel.db.fresh_cache import FreshCache
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.db.signals import Watchers
-from incidentfox.kernel.errors import Conflict, Failure, Forbidden, Invalid, Unavailable
+from incidentfox.kernel.errors import Conflict, Failure, Forbidden
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
 
@@ -35,8 +34,6 @@ RunPath = Annotated[str, Path(pattern=r"^run_[0-9a-hjkmnp-tv-z]{26}$", descripti
 
 _ROW_LEVEL_SECURITY = "42501"
 _RUN_TRANSITION = "agent_runs_status_transition"
-_RETRIED_BY_THE_CALLER = frozenset({"40001", "40P01", "55P03", "57014"})
-_UNSTORABLE_TEXT = frozenset({"22021", "22P05"})
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,6 @@ class Parts:
     effective: FreshCache[Prepared]
     routes: FreshCache[Prepared]
     tokens: TableAuthenticator
-    capture_retention: timedelta
 
 
 def parts_of(request: Request) -> Parts:
@@ -128,8 +124,4 @@ def _failure(error: DBAPIError) -> Failure:
         return Forbidden("This is outside of what the credential is bound to.", code="outside_of_own_team")
     if getattr(error.orig.__cause__, "constraint_name", None) == _RUN_TRANSITION:
         return Conflict("The run is in a state that does not allow this.", code="run_state_conflict")
-    if sqlstate in _RETRIED_BY_THE_CALLER:
-        return Unavailable("Another writer was in the way. Try again.", code="write_contention")
-    if sqlstate in _UNSTORABLE_TEXT:
-        return Invalid("The request holds text that cannot be stored (NUL or broken Unicode).", code="invalid_text")
     raise error

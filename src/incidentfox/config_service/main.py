@@ -23,6 +23,7 @@ from incidentfox.config_service.prepared import Prepared
 from incidentfox.config_service.recordings.api import router as recordings
 from incidentfox.config_service.routing.api import router as routing
 from incidentfox.config_service.runs.api import router as runs
+from incidentfox.config_service.runs.store import PURGE, PURGED_AT_ONCE
 from incidentfox.config_service.secrets.api import router as secrets
 from incidentfox.config_service.settings import SERVICE, ConfigServiceSettings
 from incidentfox.config_service.sign_in.api import router as sign_in
@@ -37,6 +38,7 @@ from incidentfox.config_service.tree.tables import STAMPS_CHANNEL
 from incidentfox.contracts.captures import MAX_CAPTURE_BYTES
 from incidentfox.contracts.recordings import MAX_RECORDING_BYTES
 from incidentfox.kernel.db.fresh_cache import FreshCache, Stamps
+from incidentfox.kernel.db.retention import Retention
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.db.signals import Signals, Watchers
 from incidentfox.kernel.logging import configure_logging
@@ -80,17 +82,19 @@ def create_app(settings: ConfigServiceSettings) -> FastAPI:
         effective=FreshCache(stamps, Prepared.weight, settings.effective_cache_bytes),
         routes=FreshCache(stamps, Prepared.weight, settings.route_cache_bytes),
         tokens=tokens_in_tables,
-        capture_retention=settings.capture_retention(),
     )
     sealer = Sealer(database)
+    retention = Retention(database, PURGE, *settings.retention(), PURGED_AT_ONCE)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         signals.start()
         sealer.start()
+        retention.start()
         try:
             yield
         finally:
+            await retention.stop()
             await sealer.stop()
             await signals.stop()
             await tokens_in_tables.settle()
@@ -121,7 +125,9 @@ def app() -> FastAPI:
 def main() -> None:
     """Serves until SIGTERM: the process of `incidentfox serve config-service`."""
     settings = ConfigServiceSettings()
-    run_app(_from_environment(settings), settings.host, settings.listen_port())
+    run_app(
+        _from_environment(settings), settings.host, settings.listen_port(), trusted_proxies=settings.trusted_proxies
+    )
 
 
 def _from_environment(settings: ConfigServiceSettings) -> FastAPI:

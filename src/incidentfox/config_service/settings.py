@@ -25,6 +25,12 @@ class ConfigServiceSettings(ServiceSettings, DatabaseSettings, MasterKeySettings
         description="The pepper of stored token hashes: base64 of at least 16 random bytes (mode 0600)."
     )
 
+    run_retention_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="Days for which a finished run is kept, with its timeline, its effects and what it spent.",
+    )
     capture_retention_days: int = Field(
         default=90, ge=1, le=3650, description="Days for which what a run read is kept, so that it can be replayed."
     )
@@ -45,9 +51,9 @@ class ConfigServiceSettings(ServiceSettings, DatabaseSettings, MasterKeySettings
         """How often a token may call."""
         return Rate(per_s=self.token_rate_per_minute / 60, burst=self.token_burst)
 
-    def capture_retention(self) -> timedelta:
-        """How long captures are kept."""
-        return timedelta(days=self.capture_retention_days)
+    def retention(self) -> tuple[timedelta, timedelta]:
+        """How long finished runs are kept, and what they read."""
+        return timedelta(days=self.run_retention_days), timedelta(days=self.capture_retention_days)
 
     def token_pepper(self) -> bytes:
         """The pepper that the database does not hold."""

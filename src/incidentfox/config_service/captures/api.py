@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path
 
 from incidentfox.config_service.captures import service
-from incidentfox.config_service.dependencies import RunPath, org_session, parts_of, service_session
+from incidentfox.config_service.dependencies import RunPath, org_session, service_session
 from incidentfox.config_service.session import Session
 from incidentfox.contracts.captures import Capture, CaptureContent, KeepCapture
 from incidentfox.contracts.permissions import Permission
@@ -29,13 +29,10 @@ async def read_run_recording(
 
 @router.post("/internal/runs/{run_id}/captures", status_code=201)
 async def keep_capture(
-    request: Request,
-    session: Annotated[Session, service_session(Permission.RUNS_WRITE)],
-    run_id: RunPath,
-    capture: KeepCapture,
+    session: Annotated[Session, service_session(Permission.RUNS_WRITE)], run_id: RunPath, capture: KeepCapture
 ) -> Capture:
     """Keeps what a run read, up to 16 MiB of JSON; the same content twice is one capture."""
-    return await service.keep(session, run_id, capture, parts_of(request).capture_retention)
+    return await service.keep(session, run_id, capture)
 
 
 @router.get("/internal/runs/{run_id}/captures/{capture_id}")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 from incidentfox.config_service.captures import store
 from incidentfox.config_service.configuration.service import effective_of_run
@@ -17,17 +16,15 @@ from incidentfox.config_service.session import Session
 from incidentfox.contracts.captures import MAX_RUN_CAPTURE_BYTES, Capture, CaptureContent, KeepCapture
 from incidentfox.contracts.recordings import RecordingContent, RecordingFile, UploadRecording
 from incidentfox.contracts.runs import FINISHED, AlertInput, Run
-from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.errors import Conflict, Gone, NotFound, TooLarge, Unprocessable
 
 ALERT_FILE: RecordingFile = "alert.json"
 
 
-async def keep(session: Session, run_id: str, request: KeepCapture, retention: timedelta) -> Capture:
+async def keep(session: Session, run_id: str, request: KeepCapture) -> Capture:
     """Stores a capture under the hash of its canonical JSON; the same content twice is one capture.
 
-    Raises TooLarge beyond the run's limit and Conflict for a run that is over. Captures of the tenant that are older
-    than `retention` go on this occasion.
+    Raises TooLarge beyond the run's limit and Conflict for a run that is over.
     """
     if not request.files:
         raise Unprocessable("A capture holds at least one file.", code="empty_capture")
@@ -43,9 +40,7 @@ async def keep(session: Session, run_id: str, request: KeepCapture, retention: t
     kept = await store.kept(session, run_id)
     if kept.size_bytes + size_bytes > MAX_RUN_CAPTURE_BYTES:
         raise TooLarge(f"The captures of one run may have {MAX_RUN_CAPTURE_BYTES} bytes.", code="captures_too_large")
-    created = await store.insert_capture(session, held.run, capture_id, kept.captures + 1, content, size_bytes)
-    await store.purge(session, utc_now() - retention)
-    return created
+    return await store.insert_capture(session, held.run, capture_id, kept.captures + 1, content, size_bytes)
 
 
 async def read_capture(session: Session, run_id: str, capture_id: str) -> CaptureContent:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import Row, func, insert, select
 
 from incidentfox.config_service.captures.tables import run_captures
 from incidentfox.config_service.session import Session
@@ -83,14 +82,6 @@ async def contents(session: Session, run_id: str) -> list[tuple[str, bytes]]:
         .order_by(table.seq)
     )
     return [(row.capture_id, row.content) for row in await session.connection.execute(statement)]
-
-
-async def purge(session: Session, older_than: datetime) -> None:
-    """Forgets what is older than the retention, within this tenant."""
-    table = run_captures.c
-    await session.connection.execute(
-        delete(run_captures).where(table.org_id == session.org_id, table.created_at < older_than)
-    )
 
 
 def _capture(row: Row[Any]) -> Capture:

@@ -12,6 +12,11 @@ from incidentfox.config_service.runs.tables import agent_runs
 from incidentfox.config_service.session import Session
 from incidentfox.contracts.runs import CreateRun, FinishRun, Run, RunStatus
 
+PURGE = "SELECT config_purge($1, $2, $3)"
+"""Takes what is over and older than $1 (runs, with all that hangs on them), captures older than $2, and sign-in codes
+and idempotency keys that are worth nothing any more; about $3 of each at most."""
+PURGED_AT_ONCE = 200
+
 _WIRE = [agent_runs.c[name] for name in Run.model_fields]
 
 
