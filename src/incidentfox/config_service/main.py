@@ -48,14 +48,14 @@ from incidentfox.kernel.web.app import create_app as create_web_app
 from incidentfox.kernel.web.auth import Authenticator
 from incidentfox.kernel.web.server import run_app
 
-ROUTERS = (
+ROUTERS = (  # in this order they are tried, so that what each delivery and each run asks comes first
+    routing,
+    configuration,
     sign_in,
     tree,
-    configuration,
     approvals,
     secrets,
     budgets,
-    routing,
     tokens,
     audit,
     runs,

@@ -17,7 +17,9 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
 from tests.environment import Trusted
 
+from incidentfox.clients.transport import ServiceCredential
 from incidentfox.contracts.permissions import SERVICE_PERMISSIONS, Permission
+from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.app import AppParts, create_app
 from incidentfox.kernel.web.auth import Authenticator, Principal, requires
 
@@ -135,3 +137,28 @@ def forge(trusted: Trusted, *, kid: str = "orchestrator", issuer: str = "orchest
         "scope": "routing:lookup",
     }
     return jwt.encode({"alg": "Ed25519", "kid": kid}, claims, key, algorithms=["Ed25519"])
+
+
+@pytest.mark.anyio
+async def test_a_token_that_was_verified_before_still_ends(client: httpx2.AsyncClient, trusted: Trusted) -> None:
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        token = trusted.identity("orchestrator").token("config-service", LOOKUP, "acme")
+        assert [await status(client, token) for _ in range(2)] == [200, 200]
+        assert await status(client, token[:-2] + ("AA" if not token.endswith("AA") else "BB")) == 401
+        clock.shift(66)
+        assert await status(client, token) == 401
+
+
+def test_a_client_signs_one_token_for_many_calls_of_a_kind(trusted: Trusted) -> None:
+    credential = ServiceCredential(trusted.identity("orchestrator"))
+
+    def bearer(permission: Permission = Permission.ROUTING_LOOKUP, tenant: Tenant | None = Tenant("acme")) -> str:
+        return credential.bearer("config-service", permission, tenant)
+
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        first = bearer()
+        assert bearer() == first
+        others = {bearer(Permission.RUNS_READ), bearer(tenant=Tenant("globex")), bearer(tenant=None)}
+        assert len(others | {first}) == 4
+        clock.shift(21)
+        assert bearer() != first

@@ -49,6 +49,24 @@ Reading = Annotated[Session, org_session(Permission.CONFIG_READ)]
 Writing = Annotated[Session, org_session(Permission.CONFIG_WRITE)]
 
 
+@router.get("/internal/teams/{node_id}/effective", response_model=EffectiveConfiguration)
+async def read_team_effective(
+    request: Request, principal: Annotated[Principal, requires(Permission.CONFIG_READ)], node_id: NodePath
+) -> Response:
+    """What a team's configuration comes to, for Orchestrator and Agent.
+
+    From a cache that is half a second behind the last commit at most.
+    """
+    tenant = service_tenant(principal)
+
+    async def load() -> Prepared:
+        async with begin(request, principal, tenant) as session:
+            found = await service.effective_for_run(session, node_id)
+        return prepare(found, etag=f'"{found.hash}"')
+
+    return (await parts_of(request).effective.get(tenant, node_id, load)).response()
+
+
 @router.get("/configuration/schema")
 async def read_schema(_: Caller) -> JsonObject:
     """JSON Schema (2020-12) of a node's own document. References and policies are judged on the effective result."""
@@ -170,21 +188,6 @@ async def read_effective(
 async def read_effective_by_hash(session: Reading, node_id: NodePath, document_hash: HashPath) -> EffectiveDocument:
     """A past effective document by the hash that a run or an earlier answer names."""
     return await service.kept_document(session, node_id, document_hash)
-
-
-@router.get("/internal/teams/{node_id}/effective", response_model=EffectiveConfiguration)
-async def read_team_effective(
-    request: Request, principal: Annotated[Principal, requires(Permission.CONFIG_READ)], node_id: NodePath
-) -> Response:
-    """The same for Orchestrator and Agent, from a cache that is half a second behind the last commit at most."""
-    tenant = service_tenant(principal)
-
-    async def load() -> Prepared:
-        async with begin(request, principal, tenant) as session:
-            found = await service.effective_for_run(session, node_id)
-        return prepare(found, etag=f'"{found.hash}"')
-
-    return (await parts_of(request).effective.get(tenant, node_id, load)).response()
 
 
 @router.get("/internal/teams/{node_id}/effective/{document_hash}")

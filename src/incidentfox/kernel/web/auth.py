@@ -7,6 +7,7 @@ token, which only the Config Service can look up; other services ask it (`TokenA
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar
@@ -21,6 +22,7 @@ from incidentfox.kernel.errors import Forbidden, NotFound, Unauthenticated
 from incidentfox.kernel.identity import ALGORITHMS, TOKEN_LIFETIME_S
 
 _LEEWAY_S = 5
+_REMEMBER_MOST = 10_000
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
@@ -75,6 +77,7 @@ class Authenticator:
     ) -> None:
         self._keys = {name: OKPKey.import_key(dict(jwk)) for name, jwk in trusted_keys.items()}
         self._tokens = tokens
+        self._verified: dict[str, tuple[Principal, float]] = {}
         self._rules = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_S,
             iss={"essential": True, "values": sorted(self._keys)},
@@ -96,6 +99,17 @@ class Authenticator:
         return principal
 
     def _service_principal(self, credential: str) -> Principal:
+        """What a signature says once it says for as long as the token lives, so it is verified once."""
+        known = self._verified.get(credential)
+        if known is not None and time.time() < known[1] + _LEEWAY_S:
+            return known[0]
+        principal, expires_at = self._verify(credential)
+        if len(self._verified) >= _REMEMBER_MOST:
+            self._verified.clear()
+        self._verified[credential] = principal, expires_at
+        return principal
+
+    def _verify(self, credential: str) -> tuple[Principal, float]:
         try:
             token = jwt.decode(credential, self._key_of, algorithms=ALGORITHMS)
             self._rules.validate(token.claims)
@@ -106,13 +120,14 @@ class Authenticator:
             raise Unauthenticated("This service token is not valid here.", code="invalid_service_token")
         asked = {Permission(scope) for scope in claims.get("scope", "").split() if scope in set(Permission)}
         granted = SERVICE_PERMISSIONS.get(issuer, frozenset())
-        return Principal(
+        principal = Principal(
             subject=claims["sub"],
             org_id=claims.get("org"),
             team_node_id=claims.get("team"),
             permissions=frozenset(asked) & granted,
             is_service=True,
         )
+        return principal, float(claims["exp"])
 
     def _key_of(self, token: Any) -> OKPKey:
         return self._keys[token.headers()["kid"]]
