@@ -30,7 +30,7 @@ ORCHESTRATOR = "incidentfox_orchestrator"
 
 
 class AuditRecorder:
-    """The one call of the Config Service that the endpoint use cases make, kept in a list."""
+    """The one call of the Config Service that the API makes by itself, of refusals, kept in a list."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, AppendAuditEvent]] = []

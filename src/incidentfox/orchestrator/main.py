@@ -79,7 +79,7 @@ def create_app(
     )
     app.state.database = database
     app.state.config_service = config
-    app.state.endpoints = Endpoints(keyring, config)
+    app.state.endpoints = Endpoints(keyring)
     for router in (endpoints_router, dry_run_router, deliveries_router, incidents_router):
         app.include_router(router)
     add_webhook_route(app)

@@ -23,6 +23,8 @@ from incidentfox.kernel.telemetry import configure_telemetry
 from incidentfox.kernel.web import app as web
 from incidentfox.kernel.web.auth import Authenticator
 from incidentfox.kernel.web.server import run_app
+from incidentfox.orchestrator.audit.service import Outbox
+from incidentfox.orchestrator.audit.workflow import declare_audit
 from incidentfox.orchestrator.deliveries.store import PURGE, PURGED_AT_ONCE
 from incidentfox.orchestrator.dispatch.service import Agents, Dispatch
 from incidentfox.orchestrator.dispatch.workflow import declare_dispatch
@@ -46,6 +48,7 @@ def create_app(settings: OrchestratorSettings) -> FastAPI:
         org_concurrency=settings.dispatch_org_concurrency,
         partition_concurrency=settings.dispatch_partition_concurrency,
     )
+    declare_audit(engine, Outbox(database, config_service))
     retention = Retention(database, PURGE, settings.delivery_retention(), PURGED_AT_ONCE)
     working = False
 

@@ -10,12 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
-
-from pydantic import ValidationError
 
 from incidentfox.clients.agent import AgentClient
 from incidentfox.clients.config_service import ConfigServiceClient
@@ -27,15 +24,7 @@ from incidentfox.contracts.webhooks import DeliveryStatus
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.egress import check_url
-from incidentfox.kernel.errors import (
-    Forbidden,
-    NotFound,
-    Permanent,
-    Timeout,
-    Unauthenticated,
-    Unavailable,
-    Unprocessable,
-)
+from incidentfox.kernel.errors import NotFound, Unprocessable
 from incidentfox.kernel.logging import get_logger
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.orchestrator.deliveries.store import StoredDelivery, load_delivery, settle_delivery
@@ -43,6 +32,7 @@ from incidentfox.orchestrator.dispatch import rules
 from incidentfox.orchestrator.dispatch.metrics import DISPATCHED, HOP_SECONDS
 from incidentfox.orchestrator.incidents.service import Correlation, correlate
 from incidentfox.orchestrator.incidents.store import find_team
+from incidentfox.orchestrator.peers import peer
 from incidentfox.orchestrator.webhooks.source import IncidentRef, ParsedEvent
 
 log = get_logger(__name__)
@@ -173,7 +163,7 @@ class Dispatch:
             self._agent_of(tenant), self._create_run(passage, route, rules.RunIds(run_id, incident_id))
         )
         request = ExecuteRun(run_id=run_id, org_id=passage.org_id, team_node_id=tenant.team_node_id or "")
-        with _peer("agent"):
+        with peer("agent"):
             async with asyncio.timeout(_START_S):
                 await agent.start(request)
         received_at = passage.stored.delivery.received_at
@@ -182,7 +172,7 @@ class Dispatch:
 
     async def fail_run(self, passage: Passage, route: Route, run_id: str, error: str) -> None:
         """Ends a run that no agent would take, on record; where it could not even be created, there is none to end."""
-        with _peer("config-service"), contextlib.suppress(NotFound):
+        with peer("config-service"), contextlib.suppress(NotFound):
             await self._config_service.finish_run(
                 _team(passage, route), run_id, FinishRun(status=RunStatus.FAILED, error=error)
             )
@@ -195,7 +185,7 @@ class Dispatch:
         log.info("delivery settled", delivery_id=delivery_id, org_id=org_id, status=status.value)
 
     async def _audit(self, passage: Passage, route: Route) -> None:
-        with _peer("config-service"):
+        with peer("config-service"):
             await self._config_service.append_audit_event(
                 passage.org_id, rules.audit_event(passage.stored.delivery, route)
             )
@@ -210,12 +200,12 @@ class Dispatch:
         delivery = passage.stored.delivery
         request = rules.new_run(delivery, passage.event, ids, tenant.team_node_id or "")
         events = rules.first_events(delivery, route, utc_now())
-        with _peer("config-service"):
+        with peer("config-service"):
             await self._config_service.create_run(passage.org_id, request)
             await self._config_service.append_run_events(tenant, ids.run_id, events)
 
     async def _agent_of(self, tenant: Tenant) -> AgentClient:
-        with _peer("config-service"):
+        with peer("config-service"):
             runtime = await self._runtimes.get(tenant)
         if runtime.mode == "shared":
             return await self._agents.at(None)
@@ -235,7 +225,7 @@ class Dispatch:
         return Route(team_node_id=team, matched=None, reason=reason, tried=())
 
     async def _look_up(self, passage: Passage) -> Route:
-        with _peer("config-service"):
+        with peer("config-service"):
             return await self._config_service.lookup_route(
                 passage.org_id, RoutingLookup(identifiers=passage.event.identifiers)
             )
@@ -254,21 +244,3 @@ async def _together(*acts: Awaitable[Any]) -> list[Any]:
         if isinstance(outcome, BaseException):
             raise outcome
     return outcomes
-
-
-@contextmanager
-def _peer(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (Unauthenticated, Forbidden) as refusal:
-        log.warning("a peer refuses this service's identity", peer=name, code=refusal.code, detail=refusal.detail)
-        raise Unavailable(f"The {name} refuses this service: {refusal.detail}", code="identity_refused") from refusal
-    except TimeoutError as error:
-        raise Timeout(f"The {name} has not answered in time.") from error
-    except ValidationError as error:
-        log.warning("a peer's answer is not understood", peer=name, errors=error.error_count())
-        raise Unavailable(f"The {name} answered in an unknown form.", code="peer_answer_unknown") from error
-    except Permanent as failure:
-        if failure.code.startswith("http_"):  # not a problem of ours: something between here and there answered
-            raise Unavailable(f"Something else answered for the {name}: {failure.detail}") from failure
-        raise

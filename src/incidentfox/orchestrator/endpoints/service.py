@@ -1,7 +1,6 @@
 """Use cases of webhook endpoints: create, rotate, disable. Runs inside the caller's transaction and never commits.
 
-Each change is put on record in the Config Service's audit before it is committed: while that is away, endpoints do not
-change.
+Each change is put on record in the same transaction (audit/service.py): neither is there without the other.
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.contracts.audit import AppendAuditEvent
 from incidentfox.contracts.master_keys import Reencryption
 from incidentfox.contracts.webhooks import CreatedEndpoint, CreateEndpoint, Endpoint, RotateSecret
+from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.crypto import Keyring
 from incidentfox.kernel.errors import Conflict, Invalid, NotFound
 from incidentfox.kernel.ids import new_id
 from incidentfox.kernel.logging import correlation_id
+from incidentfox.orchestrator.audit import service as audit
 from incidentfox.orchestrator.endpoints import store
 from incidentfox.orchestrator.webhooks.source import sources
 
@@ -30,9 +30,8 @@ REENCRYPTED_AT_ONCE = 100
 class Endpoints:
     """The endpoints of every organisation; `actor` is the subject of the credential that asks."""
 
-    def __init__(self, keyring: Keyring, config_service: ConfigServiceClient) -> None:
+    def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._config_service = config_service
 
     async def create(
         self, connection: AsyncConnection, org_id: str, request: CreateEndpoint, actor: str
@@ -54,7 +53,7 @@ class Endpoints:
         )
         secret_id = await self._add_secret(connection, org_id, endpoint_id, secret, actor)
         detail = {"source": request.source, "name": request.name, "secret_id": secret_id}
-        await self._audit(org_id, "webhook_endpoint.created", endpoint_id, secret_id, actor, detail)
+        await _audit(connection, org_id, "webhook_endpoint.created", endpoint_id, secret_id, actor, detail)
         return CreatedEndpoint(endpoint=await self.read(connection, org_id, endpoint_id), secret=secret)
 
     async def rotate(
@@ -71,7 +70,7 @@ class Endpoints:
         await store.expire_secrets(connection, live[1:], 0)
         secret_id = await self._add_secret(connection, org_id, endpoint_id, secret, actor)
         detail = {"secret_id": secret_id, "overlap_s": request.overlap_s}
-        await self._audit(org_id, "webhook_endpoint.secret_rotated", endpoint_id, secret_id, actor, detail)
+        await _audit(connection, org_id, "webhook_endpoint.secret_rotated", endpoint_id, secret_id, actor, detail)
         return CreatedEndpoint(endpoint=await self.read(connection, org_id, endpoint_id), secret=secret)
 
     async def reencrypt(self, connection: AsyncConnection, org_id: str, actor: str) -> Reencryption:
@@ -91,15 +90,14 @@ class Endpoints:
         remaining = await store.count_not_sealed_with(connection, org_id, key_id)
         if batch:
             detail = {"key_id": key_id, "secrets": len(batch), "remaining": remaining}
-            await self._audit(org_id, "webhook_secrets.reencrypted", org_id, new_id("evt"), actor, detail)
+            await _audit(connection, org_id, "webhook_secrets.reencrypted", org_id, new_id("evt"), actor, detail)
         return Reencryption(key_id=key_id, reencrypted=len(batch), remaining=remaining)
 
     async def disable(self, connection: AsyncConnection, org_id: str, endpoint_id: str, actor: str) -> Endpoint:
         """Shuts the endpoint for good. Disabling twice is the same as once."""
         await self._lock(connection, org_id, endpoint_id)
         await store.disable(connection, org_id, endpoint_id)
-        # A key of its own for each attempt: one that was put on record but not committed must not stop the next.
-        await self._audit(org_id, "webhook_endpoint.disabled", endpoint_id, new_id("evt"), actor, {})
+        await _audit(connection, org_id, "webhook_endpoint.disabled", endpoint_id, new_id("evt"), actor, {})
         return await self.read(connection, org_id, endpoint_id)
 
     async def read(self, connection: AsyncConnection, org_id: str, endpoint_id: str) -> Endpoint:
@@ -121,17 +119,24 @@ class Endpoints:
         await store.insert_secret(connection, store.NewSecret(secret_id, org_id, endpoint_id, ciphertext, actor))
         return secret_id
 
-    async def _audit(
-        self, org_id: str, action: str, endpoint_id: str, change: str, actor: str, detail: dict[str, Any]
-    ) -> None:
-        event = AppendAuditEvent(
-            event_key=f"{action}/{endpoint_id}/{change}",
-            action=action,
-            target=endpoint_id,
-            correlation_id=correlation_id(),
-            detail={**detail, "on_behalf_of": actor},
-        )
-        await self._config_service.append_audit_event(org_id, event)
+
+async def _audit(
+    connection: AsyncConnection,
+    org_id: str,
+    action: str,
+    endpoint_id: str,
+    change: str,
+    actor: str,
+    detail: dict[str, Any],
+) -> None:
+    event = AppendAuditEvent(
+        event_key=f"{action}/{endpoint_id}/{change}",
+        action=action,
+        target=endpoint_id,
+        correlation_id=correlation_id(),
+        detail={**detail, "on_behalf_of": actor, "changed_at": utc_now().isoformat()},
+    )
+    await audit.record(connection, org_id, event)
 
 
 def _chosen_secret(source_name: str, given: str | None) -> str:
