@@ -70,8 +70,13 @@ def serve(service: Annotated[str, typer.Argument(help=f"One of: {', '.join(SERVI
 def migrate() -> None:
     """Bring the shared Postgres to the newest schema, as its owner (INCIDENTFOX_OWNER_DATABASE_URL)."""
     from incidentfox import migrations
+    from incidentfox.cli.session import fail
+    from incidentfox.kernel.errors import Failure
 
-    migrations.migrate(_owner_database_url())
+    try:
+        migrations.migrate(_owner_database_url())
+    except Failure as failure:
+        fail(failure)
     typer.echo(f"The database is at revision {migrations.head_revision()}.")
 
 
