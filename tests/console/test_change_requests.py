@@ -78,7 +78,8 @@ def test_asked_by_one_and_approved_by_another(desk: Desk, estate: Estate, team: 
         approved = act(jonas, address, "approve", comment="Measured: it is enough.")
         assert approved.headers["location"] == f"{address}?done=approved"
         after = jonas.get(approved.headers["location"])
-        assert "Approved and applied." in after.text
+        assert "Applied <time-ago>" in after.text
+        assert "<code>/agents</code>" in after.text
         assert "Measured: it is enough." in after.text
         history = jonas.get(f"/configuration/{team}/history")
     assert f'href="{address}"' in history.text

@@ -50,6 +50,9 @@ BODIES: dict[str, dict[str, Any]] = {
         f"POST /configuration/{{node_id}}/{step}": {"document": MARKER, "base": "0", "version": "0", "title": "evil"}
         for step in ("edit", "preview", "save", "ask", "carry", "rollback")
     },
+    "POST /tokens": {"name": "evil", "role": "viewer", "node": "payments", "key": "evil-evil"},
+    "POST /tokens/{token_id}/rotate": {"overlap": "0"},
+    "POST /tokens/{token_id}/revoke": {},
     **{
         f"POST /change-requests/{{node_id}}/{{request_id}}/{step}": {"seen": "0", "comment": "evil"}
         for step in ("approve", "reject", "withdraw", "rebase", "comments")
@@ -161,6 +164,7 @@ async def _victim(platform: Platform) -> dict[str, str]:
     async with platform.worker():
         [delivery] = await platform.settled()
     assert delivery["team_node_id"] == "payments"
+    token = await platform.platform.create_token(ORG, CreateToken(name=MARKER, team_node_id="payments"))
     change = PatchChange(patch={"privacy": {"redact_emails": True}})
     opened = await platform.platform.open_change_request(
         ORG, "payments", OpenChangeRequest(title=MARKER, change=change)
@@ -169,6 +173,7 @@ async def _victim(platform: Platform) -> dict[str, str]:
         "org_id": ORG,
         "node_id": "payments",
         "request_id": opened.request_id,
+        "token_id": token.token.token_id,
         "endpoint_id": endpoint.endpoint.endpoint_id,
         "source": "custom",
         "delivery_id": delivery["delivery_id"],

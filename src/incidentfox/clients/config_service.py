@@ -112,9 +112,14 @@ class ConfigServiceClient(TreeCalls, ConfigurationCalls, ChangeRequestCalls):
 
     # -- tokens, audit, recordings ---------------------------------------------------------------------------------
 
-    async def create_token(self, org_id: str, request: CreateToken) -> CreatedToken:
-        """A new token; its secret is in this answer and nowhere else."""
-        call = self._org_call("POST", org_id, "/tokens", Permission.TOKENS_WRITE, request, repeatable=False)
+    async def create_token(
+        self, org_id: str, request: CreateToken, *, idempotency_key: str | None = None
+    ) -> CreatedToken:
+        """A new token; its secret is in this answer and nowhere else: the same key again is a Conflict."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else None
+        call = self._org_call(
+            "POST", org_id, "/tokens", Permission.TOKENS_WRITE, request, headers=headers, repeatable=False
+        )
         return await self._transport.model(call, CreatedToken)
 
     async def tokens(self, org_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Token]:

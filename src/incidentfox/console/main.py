@@ -12,16 +12,19 @@ from incidentfox.console.backends import open_backends
 from incidentfox.console.defence import Defence, security_headers
 from incidentfox.console.failures import failure_response, install_failure_pages
 from incidentfox.console.pages import (
+    audit,
     change_requests,
     configuration,
     editor,
     history,
     incidents,
     live,
+    routing,
     run,
     runs,
     sign_in,
     static,
+    tokens,
 )
 from incidentfox.console.session import SessionCookie
 from incidentfox.console.settings import PORT, SERVICE, ConsoleSettings
@@ -32,6 +35,22 @@ from incidentfox.kernel.web.app import AppParts
 from incidentfox.kernel.web.app import create_app as create_service
 from incidentfox.kernel.web.auth import Authenticator
 from incidentfox.kernel.web.server import run_app
+
+_PAGES = (
+    sign_in,
+    runs,
+    run,
+    live,
+    incidents,
+    configuration,
+    editor,
+    history,
+    change_requests,
+    routing,
+    tokens,
+    audit,
+    static,
+)
 
 
 def create_app(settings: ConsoleSettings) -> FastAPI:
@@ -61,7 +80,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
     console.state.session_cookie = SessionCookie(settings.session_keyring(), secure=settings.is_https)
     console.state.security_headers = security_headers(https=settings.is_https)
     install_failure_pages(console)
-    for page in (sign_in, runs, run, live, incidents, configuration, editor, history, change_requests, static):
+    for page in _PAGES:
         console.include_router(page.router)
     console.add_middleware(Defence, origin=settings.origin, refuse=failure_response)
     return console
@@ -75,7 +94,7 @@ def app() -> FastAPI:
 def main() -> None:
     """Serves the console until it is told to stop."""
     settings = ConsoleSettings()
-    run_app(_configured(settings), settings.host, settings.port or PORT)
+    run_app(_configured(settings), settings.host, settings.port or PORT, trusted_proxies=settings.trusted_proxies)
 
 
 def _configured(settings: ConsoleSettings) -> FastAPI:

@@ -22,7 +22,7 @@ _SECTIONS = (
     Section("runs", "Runs", "/runs", Permission.RUNS_READ),
     Section("incidents", "Incidents", "/incidents", Permission.INCIDENTS_READ),
     Section("configuration", "Configuration", "/configuration", Permission.CONFIG_READ),
-    Section("changes", "Change requests", "/change-requests", Permission.CONFIG_READ),
+    Section("changes", "Changes", "/change-requests", Permission.CONFIG_READ),
     Section("routing", "Routing", "/routing", Permission.ROUTING_LOOKUP),
     Section("tokens", "Tokens", "/tokens", Permission.TOKENS_READ),
     Section("audit", "Audit", "/audit", Permission.AUDIT_READ),

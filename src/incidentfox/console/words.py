@@ -55,6 +55,15 @@ _NEXT_STEPS: dict[Remediation, str] = {
     "purge-bad-data": "Purge the bad data",
 }
 
+_IDENTIFIERS = {
+    "incidentio_alert_source": "incident.io alert source",
+    "pagerduty_service": "PagerDuty service",
+    "incidentio_team": "incident.io team",
+    "github_repository": "GitHub repository",
+    "slack_channel": "Slack channel",
+    "service": "Service",
+    "custom": "Custom",
+}
 _GROUPS = {"mcp_servers": "MCP servers"}
 
 _PRODUCTS = {
@@ -216,6 +225,21 @@ def kind_word(kind: str) -> str:
 def group_word(key: str) -> str:
     """A first key of a configuration document as a heading: "entrance_agent" → "Entrance agent"."""
     return _GROUPS.get(key) or key.replace("_", " ").capitalize()
+
+
+def role_word(role: str) -> str:
+    """A role in words: "org_admin" → "Organisation admin"."""
+    return {"org_admin": "Organisation admin", "team_admin": "Team admin"}.get(role) or role.capitalize()
+
+
+def identifier_word(kind: str) -> str:
+    """A kind of identifier in words."""
+    return _IDENTIFIERS[kind]
+
+
+def day(at: datetime) -> str:
+    """The date, UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d}"
 
 
 def verdict(run: Run) -> RootCause | None:

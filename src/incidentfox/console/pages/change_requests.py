@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from incidentfox.clients.config_service import ConfigServiceClient
+from incidentfox.console import changes
 from incidentfox.console.backends import backends_of
 from incidentfox.console.documents import json_text
 from incidentfox.console.pages.editor import review_context
@@ -192,16 +193,26 @@ async def _page(
 
 
 async def _effect(client: ConfigServiceClient, session: Session, asked: ChangeRequest) -> dict[str, Any]:
-    """What approving would do now; nothing for a request that is decided."""
+    """What approving would do now, or what it did; nothing for a request that came to nothing."""
     if asked.status is not ChangeRequestStatus.OPEN:
-        return {"effect": None, "stale": None}
+        return {"effect": None, "stale": None, "did": await _what_it_did(client, session, asked)}
     try:
         found = await client.preview_change_request(session.org_id, asked.node_id, asked.request_id)
     except (Forbidden, Gone):
-        return {"effect": None, "stale": None}
+        return {"effect": None, "stale": None, "did": None}
     effect = review_context(found)
     stale = next((refusal for refusal in effect["refusals"] if refusal.code == "version_conflict"), None)
-    return {"effect": effect, "stale": stale}
+    return {"effect": effect, "stale": stale, "did": None}
+
+
+async def _what_it_did(
+    client: ConfigServiceClient, session: Session, asked: ChangeRequest
+) -> list[changes.ShownChange] | None:
+    version = asked.applied_version
+    if not version or isinstance(asked.change, MoveChange):
+        return None
+    diff = await client.configuration_diff(session.org_id, asked.node_id, version - 1, version)
+    return changes.shown(diff.changes)
 
 
 def _rights(place: Place, session: Session, asked: ChangeRequest) -> dict[str, Any]:
