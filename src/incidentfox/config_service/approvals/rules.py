@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from incidentfox.contracts.change_requests import ChangeRequest, ChangeRequestStatus
@@ -11,19 +10,15 @@ from incidentfox.kernel.errors import Conflict, Forbidden, Gone
 
 @dataclass(frozen=True)
 class Identity:
-    """A subject with the subjects behind it.
+    """Who a subject is, by the credentials behind it.
 
-    `same` are those that are the same credential: the token that a browser session was signed in with. `makers` are
-    those that made the credential, and could therefore act as it.
+    `names` are all subjects that are the same holder: the token that a session was signed in with, those that a token
+    was rotated from and to, and who made a token that names no person: nothing tells its holder from its maker.
+    `makers` are those who made the credentials of a named person, and could therefore act as them.
     """
 
-    subject: str
-    same: frozenset[str] = frozenset()
-    makers: frozenset[str] = frozenset()
-
-    def itself(self) -> frozenset[str]:
-        """Every name of this credential."""
-        return self.same | {self.subject}
+    names: frozenset[str]
+    makers: frozenset[str]
 
 
 def judge_open(request: ChangeRequest) -> None:
@@ -37,18 +32,19 @@ def judge_open(request: ChangeRequest) -> None:
 def judge_second_eyes(author: Identity, approver: Identity) -> None:
     """Raises Forbidden unless the approver is somebody else than the author.
 
-    A credential that one of the two made for itself is not somebody else.
+    A credential of the other's making is not somebody else, even where it names another person.
     """
-    if author.itself() & (approver.itself() | approver.makers) or approver.itself() & author.makers:
+    if author.names & (approver.names | approver.makers) or approver.names & author.makers:
         raise Forbidden(
-            "Nobody approves their own change: a second person has to, with a credential that is not of your making.",
+            "Nobody approves their own change: a second person has to, with a token that is not of your making. One"
+            " without a `user` counts as its maker's.",
             code="four_eyes_required",
         )
 
 
 def judge_author(author: Identity, caller: Identity) -> None:
     """Raises Forbidden unless the caller opened the request."""
-    if not author.itself() & caller.itself():
+    if not author.names & caller.names:
         raise Forbidden("Only who opened this change request may do this.", code="not_the_author")
 
 
@@ -60,14 +56,3 @@ def judge_base(request: ChangeRequest, version: int) -> None:
             " Its author must rebase it, so that it is read again as what it would do now.",
             code="change_request_stale",
         )
-
-
-def token_of(subject: str) -> str | None:
-    """The id of the token that the subject is; None for a person and for a service."""
-    prefix, _, token_id = subject.partition(":")
-    return token_id if prefix == "token" else None
-
-
-def subjects(token_ids: Collection[str]) -> frozenset[str]:
-    """The subjects that these tokens are."""
-    return frozenset(f"token:{token_id}" for token_id in token_ids)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, insert, not_, select, union_all, update
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, insert, not_, select, text, update
 
-from incidentfox.config_service.approvals.rules import Identity, subjects, token_of
+from incidentfox.config_service.approvals.rules import Identity
 from incidentfox.config_service.approvals.tables import change_request_comments, change_requests
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.tokens.tables import org_admin_tokens, team_tokens
+from incidentfox.config_service.tree.scope import widened
 from incidentfox.contracts.change_requests import (
     ChangeRequest,
     ChangeRequestStatus,
@@ -19,7 +19,37 @@ from incidentfox.contracts.change_requests import (
     OpenChangeRequest,
 )
 
-_MAKERS_FOLLOWED = 16
+_BEHIND = text(
+    """
+    WITH RECURSIVE credentials AS (
+        SELECT token_id, issued_by_token_id, rotated_to, user_handle, created_by FROM team_tokens WHERE org_id = :org_id
+        UNION ALL
+        SELECT token_id, issued_by_token_id, rotated_to, user_handle, created_by FROM org_admin_tokens
+        WHERE org_id = :org_id
+    ), behind (subject, is_maker) AS (
+        SELECT CAST(:subject AS text), false
+        UNION
+        SELECT found.subject, found.is_maker
+        FROM behind
+        JOIN credentials c ON behind.subject = 'token:' || c.token_id
+            OR (c.issued_by_token_id IS NULL
+                AND behind.subject IN ('token:' || c.rotated_to, 'user:' || c.user_handle))
+        CROSS JOIN LATERAL (VALUES
+            ('token:' || c.token_id, is_maker),
+            ('token:' || c.issued_by_token_id, is_maker),
+            ('token:' || c.rotated_to, is_maker),
+            ('user:' || c.user_handle, is_maker),
+            (CASE WHEN c.issued_by_token_id IS NULL THEN c.created_by END, is_maker OR c.user_handle IS NOT NULL)
+        ) AS found (subject, is_maker)
+        WHERE found.subject NOT LIKE 'service:%'
+    )
+    SELECT subject, is_maker FROM behind
+    """
+)
+"""Who a subject is and who made it, link by link; NULL is no link. A session is its token's, so nobody made it.
+
+Services are left out: whoever holds the operator's key made the first token of everybody.
+"""
 
 _IS_OVER = and_(change_requests.c.status == ChangeRequestStatus.OPEN.value, change_requests.c.expires_at <= func.now())
 _STATUS = case((_IS_OVER, ChangeRequestStatus.EXPIRED.value), else_=change_requests.c.status)
@@ -118,38 +148,14 @@ async def comments_after(session: Session, request_id: str, after: str | None, l
 
 
 async def identity(session: Session, subject: str) -> Identity:
-    """The subject with the credentials behind it, as far as this tenant sees their rows."""
-    token_id = token_of(subject)
-    if token_id is None:
-        return Identity(subject)
-    issuer, maker = await _issuer_and_maker(session, token_id)
-    same = subjects([issuer]) if issuer is not None else frozenset[str]()
-    if issuer is not None:
-        _, maker = await _issuer_and_maker(session, issuer)
-    makers: set[str] = set()
-    while maker is not None and maker not in makers and len(makers) < _MAKERS_FOLLOWED:
-        makers.add(maker)
-        made_with = token_of(maker)
-        if made_with is None:
-            break
-        issuer, maker = await _issuer_and_maker(session, made_with)
-        makers |= subjects([issuer]) if issuer is not None else frozenset()
-    return Identity(subject, same, frozenset(makers))
-
-
-async def _issuer_and_maker(session: Session, token_id: str) -> tuple[str | None, str | None]:
-    """The token that a session was signed in with, and the subject that created the token."""
-    tables = (team_tokens, org_admin_tokens)
-    statement = union_all(
-        *(
-            select(table.c.issued_by_token_id, table.c.created_by).where(
-                table.c.org_id == session.org_id, table.c.token_id == token_id
-            )
-            for table in tables
-        )
+    """The subject with the credentials behind it, whatever nodes they are bound to and whatever the caller may see."""
+    async with widened(session) as whole:
+        found = await whole.connection.execute(_BEHIND, {"org_id": whole.org_id, "subject": subject})
+        rows = found.all()
+    return Identity(
+        names=frozenset(row.subject for row in rows if not row.is_maker),
+        makers=frozenset(row.subject for row in rows if row.is_maker),
     )
-    row = (await session.connection.execute(statement)).first()
-    return (row.issued_by_token_id, row.created_by) if row else (None, None)
 
 
 async def _update(session: Session, request_id: str, values: dict[str, Any]) -> ChangeRequest:

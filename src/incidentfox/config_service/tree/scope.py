@@ -1,4 +1,5 @@
-"""Narrows a transaction to a node below the one that its credential is bound to.
+"""Narrows a transaction to a node below the one that its credential is bound to, and widens it for a question that must
+not depend on who asks.
 
 A credential of a unit reads what is below it; what it writes, it writes as if it were bound to that very node. So every
 rule and policy that is right for a node of its own is right for the nodes below a unit, too.
@@ -6,6 +7,8 @@ rule and policy that is right for a node of its own is right for the nodes below
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from incidentfox.config_service.session import Session
@@ -22,3 +25,15 @@ async def narrowed(session: Session, node_id: str) -> Session:
     tenant = Tenant(session.org_id, node_id)
     await enter(session.connection, tenant)
     return replace(session, tenant=tenant)
+
+
+@asynccontextmanager
+async def widened(session: Session) -> AsyncIterator[Session]:
+    """The session with the sight of the whole organisation. What is read in it is judged, and never answered.
+
+    A block that raises ends the transaction, so nothing has to be bound again then.
+    """
+    tenant = Tenant(session.org_id)
+    await enter(session.connection, tenant)
+    yield replace(session, tenant=tenant)
+    await enter(session.connection, session.tenant)
