@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.bench import backlog, crash, hop, ingress, neighbour, start
+from tests.bench import backlog, configuration, crash, hop, ingress, neighbour, start
 from tests.bench.rows import Row, save, show
 
 RESULTS = Path("bench-results.json")
@@ -21,6 +21,7 @@ SUBJECTS: dict[str, Callable[[], Awaitable[list[Row]]]] = {
     "hop": hop.measure,
     "backlog": backlog.measure,
     "neighbour": neighbour.measure,
+    "configuration": configuration.measure,
     "start": start.measure,
     "crash": crash.measure,
 }

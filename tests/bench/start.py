@@ -61,7 +61,7 @@ async def _up(home: Path) -> tuple[float, dict[str, float]]:
             printed += line
         took = time.perf_counter() - began
         state = json.loads((home / "processes.json").read_text())
-        memory = {name: _resident_mb(one["pid"]) for name, one in state["processes"].items()}
+        memory = {name: resident_mb(one["pid"]) for name, one in state["processes"].items()}
     finally:
         process.send_signal(signal.SIGTERM)
         await process.communicate()
@@ -78,7 +78,7 @@ async def _help() -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _resident_mb(pid: int) -> float:
+def resident_mb(pid: int | str) -> float:
     """VmRSS of proc_pid_status(5), which counts in KiB."""
     [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:")]
     return int(line.split()[1]) / 1024

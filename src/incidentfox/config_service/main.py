@@ -46,7 +46,7 @@ from incidentfox.kernel.telemetry import configure_telemetry
 from incidentfox.kernel.web.app import AppParts
 from incidentfox.kernel.web.app import create_app as create_web_app
 from incidentfox.kernel.web.auth import Authenticator
-from incidentfox.kernel.web.server import run_app
+from incidentfox.kernel.web.server import run_app, settle_memory
 
 ROUTERS = (  # in this order they are tried, so that what each delivery and each run asks comes first
     routing,
@@ -133,4 +133,6 @@ def main() -> None:
 def _from_environment(settings: ConfigServiceSettings) -> FastAPI:
     configure_logging(SERVICE, settings.log_level)
     configure_telemetry(SERVICE, settings.otlp_endpoint)
-    return create_app(settings)
+    application = create_app(settings)
+    settle_memory()
+    return application
