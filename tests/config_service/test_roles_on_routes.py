@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.config_service.surroundings import Service, Tenants, new_run
 from tests.config_service.test_isolation import BODIES, filled, route_table
-from tests.house.services import permission_of, routes_of
+from tests.house.services import routes_of
 
 from incidentfox.contracts.configuration import ResolveSecrets
 from incidentfox.contracts.permissions import ROLE_PERMISSIONS, Permission, Role
@@ -28,6 +28,7 @@ from incidentfox.contracts.tree import CreateNode, NodeKind
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.db.tenancy import Scope
 from incidentfox.kernel.tenant import Tenant
+from incidentfox.kernel.web.openapi import permission_of
 
 pytestmark = pytest.mark.anyio
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 from tests.environment import Trusted
-from tests.house.services import FACTORIES, SETTINGS, build, permission_of, routes_of
+from tests.house.services import FACTORIES, SETTINGS, build, routes_of
 
 from incidentfox.cli.settings import CliSettings
 from incidentfox.kernel import errors
+from incidentfox.kernel.web.openapi import permission_of
 from incidentfox.local.settings import LocalSettings, MigrationSettings
 
 ROOT = Path(__file__).parents[2]

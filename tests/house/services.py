@@ -17,7 +17,6 @@ from incidentfox.config_service import main as config_service
 from incidentfox.config_service.settings import ConfigServiceSettings
 from incidentfox.console import main as console
 from incidentfox.console.settings import ConsoleSettings
-from incidentfox.contracts.permissions import Permission
 from incidentfox.orchestrator import main as orchestrator
 from incidentfox.orchestrator import worker
 from incidentfox.orchestrator.settings import OrchestratorSettings
@@ -49,23 +48,6 @@ def build(service: str, trusted: Trusted) -> FastAPI:
 def routes_of(app: FastAPI) -> list[Any]:
     """Every route with its full path, those of included routers too."""
     return list(iter_route_contexts(app.routes))
-
-
-def permission_of(route: Any) -> Permission | None:
-    """The permission that a route declares: on its handler (raw and public routes) or among its dependencies."""
-    endpoint = getattr(route, "endpoint", None)
-    declared = getattr(endpoint, "permission", None)
-    if declared is not None:
-        return Permission(declared)
-    dependant = getattr(route, "dependant", None)
-    pending = list(dependant.dependencies) if dependant else []
-    while pending:
-        dependency = pending.pop()
-        found = getattr(dependency.call, "permission", None)
-        if found is not None:
-            return Permission(found)
-        pending.extend(dependency.dependencies)
-    return None
 
 
 @contextmanager

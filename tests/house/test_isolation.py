@@ -20,7 +20,7 @@ from tests.agent.twins import serve
 from tests.config_service.surroundings import tenant_settings
 from tests.console.conftest import console_settings
 from tests.environment import Database, Trusted
-from tests.house.services import permission_of, routes_of
+from tests.house.services import routes_of
 from tests.orchestrator.conftest import ORG
 from tests.orchestrator.platform import Platform, running_platform
 
@@ -31,6 +31,7 @@ from incidentfox.contracts.change_requests import OpenChangeRequest, PatchChange
 from incidentfox.contracts.permissions import SERVICE_PERMISSIONS, Permission, Role
 from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
+from incidentfox.kernel.web.openapi import permission_of
 
 pytestmark = pytest.mark.anyio
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from tests.environment import Trusted
-from tests.house.services import FACTORIES, build, permission_of, routes_of
+from tests.house.services import FACTORIES, build, routes_of
 
 from incidentfox.contracts.permissions import Permission
+from incidentfox.kernel.web.openapi import permission_of
 from incidentfox.kernel.web.strict_json import StrictRoute
 
 OPERATIONAL = {"/healthz", "/readyz", "/metrics", "/openapi.json"}

@@ -16,6 +16,7 @@ from incidentfox.kernel.errors import Failure, TooLarge
 from incidentfox.kernel.logging import CORRELATION_HEADER, accept_correlation_id, correlated
 from incidentfox.kernel.telemetry import REQUEST_SECONDS, REQUESTS, metrics_page, remote_context, tracer
 from incidentfox.kernel.web.auth import Authenticator, public
+from incidentfox.kernel.web.openapi import openapi_document
 from incidentfox.kernel.web.problem import install_problem_handlers, problem_response
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -82,7 +83,7 @@ def _add_operational_routes(app: FastAPI, parts: AppParts) -> None:
     @app.get("/openapi.json", include_in_schema=False)
     @public
     async def openapi() -> JSONResponse:
-        return JSONResponse(app.openapi())
+        return JSONResponse(openapi_document(app))
 
 
 class Envelope:
