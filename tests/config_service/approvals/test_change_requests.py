@@ -286,6 +286,20 @@ async def test_moving_into_and_out_of_the_reach_of_approval_needs_it_too(service
     assert (applied.applied_version, (await bob.node(org, "checkout")).parent_id) == (2, "free")
 
 
+async def test_what_is_archived_does_not_come_back_changed_without_approval(service: Service, tenants: Tenants) -> None:
+    admin = service.with_token(tenants.admin)
+    await admin.put_configuration(tenants.org, "shops", {"policies": {"/budgets": {"requires_approval": True}}})
+    await admin.archive_node(tenants.org, "shops")
+    with pytest.raises(Conflict, match="In team 'checkout'") as refusal:
+        await admin.patch_configuration(tenants.org, tenants.org, RAISE)
+    assert refusal.value.code == "approval_required"
+    preview = await admin.preview_patch(tenants.org, tenants.org, RAISE)
+    assert (preview.affected_teams, [refused.code for refused in preview.refusals]) == (0, ["approval_required"])
+    await admin.patch_configuration(tenants.org, tenants.org, {"agents": {"investigator": {"description": "Free."}}})
+    await admin.restore_node(tenants.org, "shops")
+    assert (await admin.effective(tenants.org, "checkout")).document.budgets.run_tokens is None
+
+
 async def test_the_database_itself_refuses_ones_own_approval(service: Service, tenants: Tenants, guarded: str) -> None:
     request = await opened(service.with_token(tenants.admin), guarded)
     with pytest.raises(Exception, match="four_eyes"):

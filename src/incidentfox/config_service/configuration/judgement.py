@@ -92,10 +92,13 @@ class Judgement:
     def look(self, before: Standing | None, after: Standing) -> None:
         """Judges one node. `before` None: it was not there, or what it came to did not count."""
         level = after.level
-        if level.archived:
-            return
         at_focus = level.node_id == self.focus
         if before is not None and not at_focus and before.held == after.held and same(before.raw, after.raw):
+            return
+        if level.archived:
+            # It may come to anything until it is restored, which judges that; what needs approval needs it already now.
+            if before is not None and level.is_team:
+                self._compare(before, after, read_effective(after.raw)[0])
             return
         configuration, errors = read_effective(after.raw)
         if at_focus:
@@ -111,7 +114,7 @@ class Judgement:
         if before is not None and (at_focus or level.is_team):
             self._compare(before, after, configuration)
 
-    def _compare(self, before: Standing, after: Standing, configuration: TeamConfiguration) -> None:
+    def _compare(self, before: Standing, after: Standing, configuration: TeamConfiguration | None) -> None:
         guarded = [policy for policy in before.held if policy.policy.requires_approval]
         for policy in guarded if self.baseline is not None else ():
             if not any(policy.node_id == kept.node_id for kept in after.held):
@@ -119,10 +122,11 @@ class Judgement:
                 self.approvals += self._named(after.level, [FieldError(pointer=policy.path, message=message)])
         touched = [policy for policy in guarded if not _same_at(policy, before, after)]
         entered = self._entered(before, after)
-        shows = self.shows and after.level.is_team
+        shows = self.shows and after.level.is_team and not after.level.archived
         if not (touched or entered or shows):
             return
-        effective, earlier = effective_json(configuration), before.effective()
+        effective = effective_json(configuration) if configuration is not None else after.raw
+        earlier = before.effective()
         for policy in touched:
             self._ask_approval(policy, after.level, earlier, effective)
         if shows:
