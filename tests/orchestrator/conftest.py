@@ -78,7 +78,7 @@ class Door:
     async def assert_nothing_could_run(self) -> None:
         """No delivery and no workflow."""
         assert await self.count("orchestrator_deliveries") == 0
-        assert await self.count("orchestrator_dbos.workflow_status") == 0
+        assert await self.count("orchestrator_dbos.workflow_status WHERE name = 'deliver'") == 0
 
 
 def pagerduty_signature(secret: str, body: bytes) -> str:

@@ -57,15 +57,17 @@ def create_app(
         endpoints = EndpointCache(store, keyring, unproven_at_once=max(1, settings.ingress_pool_size // 4))
         app.state.ingress = Ingress(endpoints, Recorder(store), refusals, clock)
         flushing = asyncio.create_task(refusals.run(), name="refusals")
-        yield
-        flushing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await flushing
-        await refusals.flush()
-        await pool.close()
-        await database.close()
-        if config_service is None:
-            await config.close()
+        try:
+            yield
+        finally:
+            flushing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await flushing
+            await refusals.flush()
+            await pool.close()
+            await database.close()
+            if config_service is None:
+                await config.close()
 
     app = web.create_app(
         web.AppParts(

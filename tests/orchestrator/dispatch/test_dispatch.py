@@ -297,7 +297,8 @@ async def test_deliveries_wait_for_a_config_service_that_is_away(platform) -> No
         async def retried() -> bool:
             return (
                 await platform.owner.fetchval(
-                    "SELECT count(*) FROM orchestrator_dbos.workflow_status WHERE status <> 'ENQUEUED'"
+                    "SELECT count(*) FROM orchestrator_dbos.workflow_status"
+                    " WHERE name = 'deliver' AND status <> 'ENQUEUED'"
                 )
                 > 0
             )

@@ -30,7 +30,7 @@ async def test_a_signed_delivery_is_committed_and_enqueued_before_it_is_acknowle
     assert row["status"] == "received"
     assert row["correlation_id"] == response.headers["x-correlation-id"] == "cor-12345678"
     assert row["traceparent"].startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-")
-    job = await door.owner.fetchrow("SELECT * FROM orchestrator_dbos.workflow_status")
+    job = await door.owner.fetchrow("SELECT * FROM orchestrator_dbos.workflow_status WHERE name = 'deliver'")
     assert (job["workflow_uuid"], job["name"], job["status"]) == (answer["delivery_id"], "deliver", "ENQUEUED")
     assert job["queue_partition_key"].startswith("acme/")
     inputs = await door.owner.fetchval("SELECT inputs FROM orchestrator_dbos.workflow_input")
@@ -47,7 +47,7 @@ async def test_a_repetition_answers_200_and_starts_nothing(door) -> None:
     assert {response.json()["delivery_id"] for response in again} == {first.json()["delivery_id"]}
     assert again[0].json()["status"] == "repeated"
     assert await door.count("orchestrator_deliveries") == 1
-    assert await door.count("orchestrator_dbos.workflow_status") == 1
+    assert await door.count("orchestrator_dbos.workflow_status WHERE name = 'deliver'") == 1
 
 
 async def test_concurrent_duplicates_become_one_row(door) -> None:
@@ -58,7 +58,7 @@ async def test_concurrent_duplicates_become_one_row(door) -> None:
     assert codes == [200] * 63 + [202]
     assert len({response.json()["delivery_id"] for response in responses}) == 1
     assert await door.count("orchestrator_deliveries") == 1
-    assert await door.count("orchestrator_dbos.workflow_status") == 1
+    assert await door.count("orchestrator_dbos.workflow_status WHERE name = 'deliver'") == 1
 
 
 async def test_the_same_key_at_another_endpoint_is_another_delivery(door) -> None:
@@ -211,7 +211,7 @@ async def test_over_the_limit_is_429_with_retry_after_and_a_counter(door) -> Non
     assert limited.json()["code"] == "rate_limited"
     assert 1 <= int(limited.headers["retry-after"]) <= 11
     assert await door.count("orchestrator_deliveries") == 3
-    assert await door.count("orchestrator_dbos.workflow_status") == 3
+    assert await door.count("orchestrator_dbos.workflow_status WHERE name = 'deliver'") == 3
     await door.app.state.ingress._refusals.flush()
     row = await door.owner.fetchrow("SELECT reason, count FROM orchestrator_refusals")
     assert tuple(row) == ("rate_limited", 3)
