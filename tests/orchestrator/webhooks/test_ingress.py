@@ -33,7 +33,8 @@ async def test_a_signed_delivery_is_committed_and_enqueued_before_it_is_acknowle
     job = await door.owner.fetchrow("SELECT * FROM orchestrator_dbos.workflow_status WHERE name = 'deliver'")
     assert (job["workflow_uuid"], job["name"], job["status"]) == (answer["delivery_id"], "deliver", "ENQUEUED")
     assert job["queue_partition_key"].startswith("acme/")
-    inputs = await door.owner.fetchval("SELECT inputs FROM orchestrator_dbos.workflow_input")
+    named = "SELECT inputs FROM orchestrator_dbos.workflow_input WHERE workflow_uuid = $1"
+    inputs = await door.owner.fetchval(named, job["workflow_uuid"])
     assert json.loads(inputs)["positionalArgs"] == [answer["delivery_id"], "acme"]
 
 
