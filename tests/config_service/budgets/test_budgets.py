@@ -129,24 +129,23 @@ async def test_an_attempt_that_never_reported_counts_in_full(ledger: Ledger) -> 
     assert (await ledger.today()).spent_tokens == 800
 
 
-async def test_a_dead_run_holds_nothing(ledger: Ledger) -> None:
+async def test_what_a_dead_run_may_have_spent_stays_counted(ledger: Ledger) -> None:
     await ledger.limit(day_tokens=1000)
-    ended, lost = await ledger.run(), await ledger.run()
-    assert (await ledger.reserve(ended, 600)).granted
-    assert (await ledger.reserve(lost, 400)).granted
-    finished = FinishRun(status=RunStatus.FAILED, error="x: y")
-    await ledger.agent.finish_run(ledger.tenant, ended, finished)
-    assert (await ledger.today()).reserved_tokens == 400
+    dead, other = await ledger.run(), await ledger.run()
+    assert (await ledger.reserve(dead, 600)).granted
+    await ledger.agent.finish_run(ledger.tenant, dead, FinishRun(status=RunStatus.FAILED, error="x: y"))
     as_superuser(
         ledger.service.database,
-        f"UPDATE config_budget_reservations SET reserved_at = now() - interval '4 hours' WHERE run_id = '{lost}'",
+        f"UPDATE config_budget_reservations SET reserved_at = now() - interval '4 hours' WHERE run_id = '{dead}'",
     )
-    assert (await ledger.today()).reserved_tokens == 0
-    # A late report is still taken.
-    await ledger.settle(lost, 150)
-    assert (await ledger.today()).spent_tokens == 150
+    assert not (await ledger.reserve(other, 401)).granted
+    # A late report says what it was in truth.
+    await ledger.settle(dead, 150)
+    today = await ledger.today()
+    assert (today.spent_tokens, today.reserved_tokens) == (150, 0)
+    assert (await ledger.reserve(other, 850, "c2")).granted
     with pytest.raises(Conflict):
-        await ledger.reserve(ended, 1, "c2")
+        await ledger.reserve(dead, 1, "c2")
 
 
 async def test_a_new_day_is_a_new_budget_and_the_run_s_own_goes_on(ledger: Ledger) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -10,13 +10,9 @@ from sqlalchemy import ColumnElement, Select, and_, func, insert, literal, selec
 
 from incidentfox.config_service.budgets.rules import Use
 from incidentfox.config_service.budgets.tables import budget_reservations
-from incidentfox.config_service.runs.tables import agent_runs
 from incidentfox.config_service.session import Session
 from incidentfox.contracts.budgets import ReserveBudget, SettleBudget
-from incidentfox.contracts.runs import FINISHED, Run
-
-HELD_FOR = timedelta(hours=3)
-"""An open reservation holds for so long at most: longer than a run may take (AgentLimits.timeout_s)."""
+from incidentfox.contracts.runs import Run
 
 
 async def take_turns(session: Session, team_node_id: str) -> None:
@@ -92,26 +88,16 @@ def _call(session: Session, run_id: str, call: str) -> tuple[ColumnElement[bool]
 
 
 def _use_where(session: Session, condition: ColumnElement[bool]) -> Select[Any]:
-    """An open reservation holds while its run is under way, and for HELD_FOR at most: a dead run's is free again."""
-    table, runs = budget_reservations.c, agent_runs.c
-    settled = table.settled_at.is_not(None)
-    held = and_(
-        table.settled_at.is_(None),
-        table.reserved_at > func.now() - HELD_FOR,
-        runs.status.not_in([status.value for status in FINISHED]),
-    )
+    """What is open counts in full, also of a run that is over: its last request may have been billed all the same."""
+    table = budget_reservations.c
+    settled, open_still = table.settled_at.is_not(None), table.settled_at.is_(None)
     sums = (
         func.coalesce(func.sum(table.tokens_spent).filter(settled), 0),
-        func.coalesce(func.sum(table.tokens_reserved).filter(held), 0),
+        func.coalesce(func.sum(table.tokens_reserved).filter(open_still), 0),
         func.coalesce(func.sum(table.usd_spent).filter(settled), 0),
-        func.coalesce(func.sum(table.usd_reserved).filter(held), 0),
+        func.coalesce(func.sum(table.usd_reserved).filter(open_still), 0),
     )
-    same_run = and_(runs.org_id == table.org_id, runs.run_id == table.run_id)
-    return (
-        select(*sums)
-        .select_from(budget_reservations.join(agent_runs, same_run))
-        .where(table.org_id == session.org_id, condition)
-    )
+    return select(*sums).where(table.org_id == session.org_id, condition)
 
 
 async def _use(session: Session, statement: Select[Any]) -> Use:
