@@ -51,6 +51,10 @@ check: $(VENV)/.dev ## Lint, types, import contracts
 bench: $(VENV)/.dev ## Measure, in ratios taken in one run
 	$(BIN)/python -m tests.bench
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Call every operation of every API with random input (FUZZ_EXAMPLES of each)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-300} $(BIN)/pytest tests/fuzz
+
 .PHONY: fmt
 fmt: $(VENV)/.dev ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .

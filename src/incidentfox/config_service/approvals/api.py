@@ -50,7 +50,7 @@ async def list_all_requests(
     return await service.list_requests(session, node_id, status, cursor, limit)
 
 
-@router.post(_REQUESTS, status_code=201)
+@router.post(_REQUESTS, status_code=201, responses={200: {"model": WritePreview, "description": "A preview."}})
 async def open_request(
     response: Response,
     session: Writing,

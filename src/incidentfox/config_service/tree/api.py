@@ -44,7 +44,7 @@ async def create_organisation(
     return _tagged(response, node)
 
 
-@router.post("/{org_id}/nodes", status_code=201)
+@router.post("/{org_id}/nodes", status_code=201, responses={200: {"model": WritePreview, "description": "A preview."}})
 async def create_node(
     response: Response,
     session: Writing,

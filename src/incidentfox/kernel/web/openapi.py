@@ -68,7 +68,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas[model.__name__].pop("$defs", None)
     components["securitySchemes"] = {_SCHEME: _CREDENTIAL}
     permissions = {
-        (_CONVERTER.sub(r"{\1}", route.path), method): permission_of(route)
+        (_CONVERTER.sub(r"{\1}", route.path or ""), method): permission_of(route)
         for route in iter_route_contexts(app.routes)
         for method in (getattr(route, "methods", None) or ())
     }
