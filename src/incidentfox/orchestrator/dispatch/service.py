@@ -43,7 +43,7 @@ queue, which all tenants share, by answering a byte at a time."""
 _KEEP_AGENTS = 64
 _RETIRE_S = 120.0
 _KEEP_RUNTIMES = 1000
-_KEEP_RUNTIME_S = 1.0
+_KEEP_RUNTIME_S = 0.4
 
 
 class Agents:
@@ -82,7 +82,10 @@ class Agents:
 
 
 class Runtimes:
-    """Which deployment serves each team, kept for a second: a flood for one team asks once, a change counts at once."""
+    """Which deployment serves each team, kept for a moment: a flood for one team asks once, a change counts at once.
+
+    Together with what the Config Service's own cache may take, that is less than a second.
+    """
 
     def __init__(self, config_service: ConfigServiceClient) -> None:
         self._config_service = config_service
