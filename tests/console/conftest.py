@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from playwright.sync_api import Browser, sync_playwright
 from pydantic import SecretStr
 from tests.console import investigation
+from tests.console.browsing import ARGUMENTS, CHROMIUM, Visits
 from tests.console.estate import Estate, found_estate
 from tests.environment import Database, Trusted, create_database
 
@@ -255,6 +259,28 @@ def desk(background: Background, cluster: EmbeddedPostgres, trusted: Trusted) ->
     for service in reversed(services):
         service.stop()
     database.drop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visits(browser: Browser) -> Iterator[Visits]:
+    made = Visits(browser)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def screenshots(tmp_path: Path) -> Path:
+    folder = Path(os.environ.get("INCIDENTFOX_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

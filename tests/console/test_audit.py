@@ -79,7 +79,8 @@ def test_a_team_sees_its_own_events_and_no_chain(desk: Desk, estate: Estate) -> 
         page = tess.get("/audit")
         refused = tess.get("/audit/export")
     assert page.status_code == 200
-    assert "billing" not in page.text
+    assert "organisation.created" not in page.text
+    assert set(re.findall(r"<dt>Team</dt><dd>([^<]+)</dd>", page.text)) == {"checkout"}
     assert "/audit/export" not in page.text
     assert "sealed in a chain" not in page.text
     assert refused.status_code == 403

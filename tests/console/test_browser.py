@@ -5,14 +5,12 @@ Screenshots go to the folder that INCIDENTFOX_SCREENSHOTS names; to the test's t
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import expect
 from tests.console import investigation
+from tests.console.browsing import CHROMIUM, DESKTOP, NO_BROWSER, PHONE, Scheme, Visits
 from tests.console.conftest import Background, Desk, Served, console_settings, listener
 from tests.environment import Trusted
 
@@ -21,89 +19,9 @@ from incidentfox.contracts.events import AppendRunEvent, RunEventType
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.ids import new_id
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESKTOP, PHONE = (1360, 900), (390, 844)
 README_HEIGHT = 1300  # verdict, evidence and plots: the picture that the README shows
-PATIENCE_MS = 15_000
-Scheme = Literal["light", "dark"]
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser: {CHROMIUM} is not installed")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def visits(browser: Browser) -> Iterator[Visits]:
-    made = Visits(browser)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def screenshots(tmp_path: Path) -> Path:
-    folder = Path(os.environ.get("INCIDENTFOX_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-class Visits:
-    """Signed-in pages that note every error of theirs: a refused style or script is one."""
-
-    def __init__(self, browser: Browser) -> None:
-        self._browser = browser
-        self._contexts: list[BrowserContext] = []
-        self.errors: list[str] = []
-
-    def page(
-        self,
-        desk: Desk,
-        url: str | None = None,
-        *,
-        size: tuple[int, int] = DESKTOP,
-        scheme: Scheme = "light",
-        script: bool = True,
-    ) -> Page:
-        """A page at the list of runs, signed in by a link as people are."""
-        context = self._browser.new_context(
-            base_url=url or desk.url,
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,
-            reduced_motion="reduce",
-            java_script_enabled=script,
-        )
-        context.set_default_timeout(PATIENCE_MS)
-        self._contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.goto(f"/sign-in?code={desk.sign_in_code()}")
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/runs")
-        return page
-
-    def close(self) -> None:
-        """Closes what was opened."""
-        for context in self._contexts:
-            context.close()
-
-
-expect.set_options(timeout=PATIENCE_MS)
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=NO_BROWSER)
 
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)])

@@ -17,6 +17,8 @@ PAIRS = [
     *((text, ground, TEXT) for text in ("text", "muted", "accent", "ok", "bad", "warn", "live") for ground in
       ("canvas", "surface", "sunken")),
     *((tone, f"{tone}-soft", TEXT) for tone in ("accent", "ok", "bad", "warn", "live")),
+    ("text", "ok-soft", TEXT),
+    ("muted", "ok-soft", TEXT),
     ("text", "accent-soft", TEXT),
     ("muted", "accent-soft", TEXT),
     ("accent-hover", "canvas", TEXT),
@@ -72,8 +74,8 @@ def test_dark_theme_sets_every_colour_of_its_own() -> None:
 
 def test_style_sheets_name_no_colour_outside_the_palette() -> None:
     assets = load_assets()
-    for name in ("console.css", "run.css"):
+    for name in ("console.css", "run.css", "configuration.css"):
         sheet = assets[name].content.decode()
         assert re.findall(r"#[0-9a-fA-F]{3,8}\b|rgba?\(", sheet) == []
-        used = set(re.findall(r"var\(--([a-z-]+)\)", sheet)) - {"sans", "mono", "shadow", "tone", "tone-soft"}
+        used = set(re.findall(r"var\(--([a-z-]+)\)", sheet)) - {"sans", "mono", "shadow", "tone", "tone-soft", "depth"}
         assert used <= palettes()["light"].keys()

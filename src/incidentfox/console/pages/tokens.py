@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request
 from pydantic import ValidationError
@@ -25,6 +26,8 @@ from incidentfox.kernel.ids import new_id
 router = APIRouter()
 
 PER_PAGE = 50
+MOST_TOKENS = 1000
+_BATCH = 200
 _MOST_CHOICES = 200
 _DAY = 86_400
 
@@ -46,15 +49,25 @@ class Row:
     may_manage: bool
 
 
+@dataclass(frozen=True)
+class View:
+    """Which tokens a page shows."""
+
+    shows_all: bool = False
+    page: int = 1
+
+
 @router.get("/tokens")
 async def tokens_page(
     request: Request,
     session: Reader,
-    cursor: Annotated[str | None, Query(max_length=512)] = None,
+    show: Annotated[str, Query(max_length=10)] = "",
+    page: Annotated[int, Query(ge=1, le=10_000)] = 1,
     done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
-    """The tokens that the person may see."""
-    return await _page(request, session, cursor=cursor, done="Revoked." if done == "revoked" else "")
+    """The tokens that the person may see, newest first: those in force unless all are asked for."""
+    view = View(shows_all=show == "all", page=page)
+    return await _page(request, session, view=view, done="Revoked." if done == "revoked" else "")
 
 
 @router.post("/tokens")
@@ -155,37 +168,48 @@ def state_of(token: Token, now: datetime) -> Badge:
     return Badge("In force", "check", "ok")
 
 
-async def _token(request: Request, session: Session, token_id: str) -> Token:
+async def _read(request: Request, session: Session) -> tuple[list[Token], bool]:
+    """The first MOST_TOKENS tokens that the person may see, and whether there are more."""
     client = backends_of(request).config_service
+    found: list[Token] = []
     cursor: str | None = None
-    while True:
-        page = await client.tokens(session.org_id, cursor=cursor, limit=200)
-        found = next((token for token in page.items if token.token_id == token_id), None)
-        if found is not None:
-            return found
+    while len(found) < MOST_TOKENS:
+        page = await client.tokens(session.org_id, cursor=cursor, limit=_BATCH)
+        found.extend(page.items)
         cursor = page.next_cursor
         if cursor is None:
-            raise NotFound("There is no such token here for you.", code="token_not_found")
+            break
+    return found, cursor is not None
+
+
+async def _token(request: Request, session: Session, token_id: str) -> Token:
+    found, _ = await _read(request, session)
+    for token in found:
+        if token.token_id == token_id:
+            return token
+    raise NotFound("There is no such token here for you.", code="token_not_found")
 
 
 async def _page(
     request: Request,
     session: Session,
     *,
-    cursor: str | None = None,
+    view: View = View(),
     done: str = "",
     typed: dict[str, Any] | None = None,
     wrong: Failure | str = "",
     status: int = 200,
 ) -> Response:
-    client = backends_of(request).config_service
-    page = await client.tokens(session.org_id, cursor=cursor, limit=PER_PAGE)
+    tokens, is_cut = await _read(request, session)
     now = utc_now()
+    in_force = [token for token in tokens if _is_in_force(token, now)]
+    listed = sorted(tokens if view.shows_all else in_force, key=lambda token: token.created_at, reverse=True)
+    first = (view.page - 1) * PER_PAGE
     may_write = session.may(Permission.TOKENS_WRITE)
-    rows = []
-    for token in page.items:
-        in_force = token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
-        rows.append(Row(token, state_of(token, now), in_force, in_force and may_write and _holds(session, token)))
+    rows = [
+        Row(token, state_of(token, now), _is_in_force(token, now), may_write and _holds(session, token))
+        for token in listed[first : first + PER_PAGE]
+    ]
     context = {
         "rows": rows,
         "roles": roles_to_give(session) if may_write else [],
@@ -195,10 +219,22 @@ async def _page(
         "key": new_id("idk"),
         "done": done,
         "wrong": wrong,
-        "older": page.next_cursor,
-        "is_first": cursor is None,
+        "shows_all": view.shows_all,
+        "counts": (len(in_force), len(tokens)),
+        "cut_at": MOST_TOKENS if is_cut else None,
+        "earlier": _address(view.shows_all, view.page - 1) if view.page > 1 else None,
+        "later": _address(view.shows_all, view.page + 1) if first + PER_PAGE < len(listed) else None,
     }
     return pages_of(request).page(request, "tokens.html", context, status)
+
+
+def _is_in_force(token: Token, now: datetime) -> bool:
+    return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
+
+
+def _address(shows_all: bool, page: int) -> str:
+    query = {name: value for name, value in (("show", "all" if shows_all else ""), ("page", page)) if value}
+    return f"/tokens?{urlencode(query)}"
 
 
 def _holds(session: Session, token: Token) -> bool:
