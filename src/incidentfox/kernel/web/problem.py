@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakSet
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +17,7 @@ from incidentfox.kernel.logging import CORRELATION_HEADER, correlated, correlati
 
 log = get_logger(__name__)
 
-_logged: WeakSet[BaseException] = WeakSet()
+_LOGGED = "_incidentfox_logged"  # set on the error itself: most of Python's own errors take no weak reference
 
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
 
@@ -64,7 +63,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def on_bug(request: Request, error: Exception) -> Response:
         with correlated(request.state.correlation_id) as current:
             log.error("unhandled exception", exc_info=error)
-            _logged.add(error)
+            setattr(error, _LOGGED, True)
             failure = Failure("The service failed. The log has the details under the correlation id.")
             response = problem_response(failure)
         response.headers[CORRELATION_HEADER] = current
@@ -73,7 +72,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 def _once(record: logging.LogRecord) -> bool:
     """Drops the server's own report of an error that was logged above, where its correlation id was known."""
-    return record.exc_info is None or record.exc_info[1] not in _logged
+    return record.exc_info is None or not hasattr(record.exc_info[1], _LOGGED)
 
 
 def field_errors(errors: Sequence[Any]) -> tuple[FieldError, ...]:
