@@ -6,12 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from incidentfox.console.documents import carried, json_text, placed, read_draft
 from incidentfox.contracts.problem import FieldError
 
+property_test = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8"), max_size=5)
 KEYS = st.text("ab/~", max_size=3)
 VALUES = st.recursive(
@@ -20,6 +21,7 @@ VALUES = st.recursive(
 DOCUMENTS = st.dictionaries(KEYS, VALUES, max_size=4)
 
 
+@property_test
 @given(DOCUMENTS)
 def test_a_document_survives_the_editor(document: dict[str, Any]) -> None:
     draft = read_draft(json_text(document).replace("\n", "\r\n"))
@@ -27,6 +29,7 @@ def test_a_document_survives_the_editor(document: dict[str, Any]) -> None:
     assert draft.troubles == ()
 
 
+@property_test
 @given(DOCUMENTS)
 def test_every_value_has_its_line(document: dict[str, Any]) -> None:
     """Found by another road: the text cut off behind the line holds the key, and the key's line holds it."""
@@ -81,6 +84,7 @@ def test_an_error_stands_at_its_value_or_the_nearest_round_it() -> None:
     ]
 
 
+@property_test
 @given(DOCUMENTS, DOCUMENTS)
 def test_drafts_that_do_not_meet_carry_over(base: dict[str, Any], mine: dict[str, Any]) -> None:
     assert carried(base, mine, base) == (mine, ())
