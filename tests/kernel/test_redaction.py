@@ -121,6 +121,10 @@ def test_and_whatever_stands_next_to_it(secret: str) -> None:
         ("mysql --password hunter2 -h db", "hunter2"),
         ("tool --auth-token=hunter22", "hunter22"),
         ("curl -u admin:hunter2 http://x", "hunter2"),
+        ("curl --user admin:hunter2 http://x", "hunter2"),
+        ("curl --proxy-user=admin:hunter2 http://x", "hunter2"),
+        ("DSN shop:hunter2@tcp(db:3306)/shop", "hunter2"),
+        ("secret_key_base: 0a1b2c3d4e5f", "0a1b2c3d4e5f"),
         ("https://x.blob.core.windows.net/c?sv=2024&sig=abcdefABCDEF0123456789%3D", "abcdefABCDEF0123456789"),
         ("password=abcd\0efgh", "abcd"),
     ],
@@ -161,6 +165,7 @@ INNOCENT = [
     "https://example.com/runs/run_01jd?x=1",
     "https://example.com:8080/a@b",
     "git@github.com:acme/shop.git",
+    "useradd --user-group shop:1000 and db@tcp(10.0.0.7:3306)/shop",
     "secret: None",
     "def check(password: str, token: Optional[str] = None) -> bool:",
     'if "-----BEGIN PRIVATE KEY-----" in text: raise Refused("no keys here please")',
@@ -272,8 +277,9 @@ def test_redacting_a_value_twice_is_redacting_it_once(value: Any) -> None:
 
 @given(TEXTS, st.sampled_from(sorted(SECRETS)), TEXTS)
 def test_no_surroundings_bring_a_secret_through(before: str, name: str, after: str) -> None:
+    # Between spaces: the surroundings may hold the same secret as a part of a longer word, which is no secret then.
     secret = SECRETS[name]
-    assert secret not in redact_text(f"{before} {secret} {after}")
+    assert f" {secret} " not in redact_text(f"{before} {secret} {after}")
 
 
 @given(

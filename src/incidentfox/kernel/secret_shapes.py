@@ -67,14 +67,14 @@ _TOKENS = (
     _token("api-key", "sg.", rf"SG\.{_WORD}{{16,}}\.{_WORD}{{16,}}"),
     _token("api-key", "atatt3 atctt3 hvs. hvb. age-secret-key-1 dapi", rf"(?:ATATT3|ATCTT3)[A-Za-z0-9_=-]{{20,}}"
            rf"|hv[sb]\.{_WORD}{{20,}}|AGE-SECRET-KEY-1[A-Z0-9]{{20,}}|dapi[0-9a-f]{{32}}(?!{_WORD})"),
-    _token("token", "ifo_ ift_ ifc_", rf"if[a-z]_{_WORD}{{43,}}[0-9a-f]{{6}}(?!{_WORD})"),
+    _token("token", "ifo_ ift_ ifc_", rf"if[oct]_{_WORD}{{49,}}"),
     _token("jwt", "eyj", rf"eyJ{_WORD}{{8,}}\.{_WORD}{{8,}}(?:\.{_WORD}*)?"),
 )  # fmt: skip
 
 # Names whose value is a secret, whatever it looks like.
 _NAMES = (
     r"password|passwd|passphrase|passcode|(?<![a-z])pass|pwd"
-    r"|secret(?:[_-]?access)?(?:[_-]?key)?"
+    r"|secret(?:[_-]?access)?(?:[_-]?key(?:[_-]base)?)?"
     r"|(?:api|access|private|account|shared[_-]?access|encryption|signing|master)[_-]?key"
     r"|(?:access|auth|refresh|id|session|security|bearer|csrf)[_-]?token|token"
     r"|credentials?"
@@ -121,9 +121,13 @@ _NAMED = (
         _is_placeholder,
     ),
     _after("value", _NAME_HINTS, rf"(?:{_NAMES}){_SIGN}[\"'`\\]{{0,3}}{_MARK}{_VALUE}", _is_no_value),
-    # Command lines: `--db-password hunter2`, `curl -u user:password`.
+    # Command lines: `--db-password hunter2`, `curl -u user:password`, `curl --proxy-user user:password`.
     _after("value", _NAME_HINTS, rf"--[a-z-]{{0,30}}(?:{_NAMES})\s{{1,4}}{_MARK}(?!-){_VALUE}", _is_no_value),
-    _after("value", (" -u",), rf" -u\s{{0,4}}[\w.@-]{{1,64}}:{_MARK}(?P<secret>[^\s\"'\\]{{3,}})"),
+    _after(
+        "value",
+        (" -u", "-user"),
+        rf"(?: -u\s{{0,4}}|--(?:proxy-)?user(?:\s{{1,4}}|=))[\w.@-]{{1,64}}:{_MARK}(?P<secret>[^\s\"'\\]{{3,}})",
+    ),
 )
 
 _CARRIERS = (
@@ -131,6 +135,12 @@ _CARRIERS = (
         "credentials",
         ("://",),
         r"://(?P<secret>[^\s/?#\"'<>@:\[]{0,256}:[^\s/?#\"'<>\[]{1,512}|[^\s/?#\"'<>@:\[]{20,512})@",
+    ),
+    # Data source names of Go's drivers: `user:password@tcp(host:3306)/database`.
+    _after(
+        "credentials",
+        ("@tcp(", "@unix("),
+        rf"(?<![\w.\[-])[\w.-]{{1,64}}:{_MARK}(?P<secret>[^\s\"'@()\[]{{1,256}})@(?:tcp|unix)\(",
     ),
     _after(
         "slack-hook",
