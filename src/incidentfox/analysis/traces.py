@@ -21,7 +21,6 @@ from incidentfox.analysis.signals import Span
 _CANCELLED = re.compile(r"\bcancell?ed\b(?! by (an? )?(admin|operator))|client (closed|disconnected)", re.IGNORECASE)
 _TIMED_OUT = re.compile(r"deadline|time[d -]?out", re.IGNORECASE)
 _SLOWER = 1.5
-_SPAN_CLOCK_SLACK_S = 1.0
 
 
 @dataclass(slots=True)
