@@ -38,7 +38,7 @@ down: $(VENV)/.runtime ## Stop what `make up` or `make demo` started
 
 .PHONY: test
 test: $(VENV)/.dev check ## Set up, check the code and run the tests
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, types, import contracts
@@ -52,8 +52,8 @@ bench: $(VENV)/.dev ## Measure, in ratios taken in one run
 	$(BIN)/python -m tests.bench
 
 .PHONY: fuzz
-fuzz: $(VENV)/.dev ## Call every operation of every API with random input (FUZZ_EXAMPLES of each)
-	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-300} $(BIN)/pytest tests/fuzz
+fuzz: $(VENV)/.dev ## Call every operation of every API with random input (FUZZ_EXAMPLES of each); more examples of every property
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-300} HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest tests/fuzz tests/analysis tests/kernel tests/config_service/configuration
 
 .PHONY: fmt
 fmt: $(VENV)/.dev ## Format and fix what can be fixed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -9,9 +10,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.environment import Database, Trusted, create_database, prepare_cluster
 
 from incidentfox.local.postgres import EmbeddedPostgres
+
+
+# The suite makes the same examples on every machine and does not judge their speed; `make fuzz` looks for new ones.
+settings.register_profile(
+    "suite",
+    derandomize=True,
+    database=None,
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("fuzz", parent=settings.get_profile("suite"), derandomize=False, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from pydantic_settings import BaseSettings
 from tests.environment import Trusted
 from tests.house.services import FACTORIES, SETTINGS, build, routes_of
 
+import incidentfox
 from incidentfox.cli.settings import CliSettings
 from incidentfox.kernel import errors
 from incidentfox.kernel.web.openapi import permission_of
@@ -44,7 +47,8 @@ def settings_page(_: Trusted) -> str:
 def errors_page(_: Trusted) -> str:
     """Every stable error code with its status."""
     codes: dict[str, set[str]] = {}
-    kinds = {kind.__name__: kind for kind in _tree(errors.Failure)}
+    _import_every_module()
+    kinds = {kind.__name__: kind for kind in _tree(errors.Failure) if kind.__module__.startswith("incidentfox.")}
     for kind in kinds.values():
         codes.setdefault(kind.default_code, set()).add(f"{kind.status}")
     for path in sorted((ROOT / "src").rglob("*.py")):
@@ -81,6 +85,13 @@ PAGES: dict[str, Callable[[Trusted], str]] = {
     "errors.md": errors_page,
     "api.md": api_page,
 }
+
+
+def _import_every_module() -> None:
+    """So that the tree of errors is whole, whatever was imported before."""
+    for module in pkgutil.walk_packages(incidentfox.__path__, "incidentfox."):
+        if not module.name.endswith(".__main__") and ".migrations." not in module.name:
+            importlib.import_module(module.name)
 
 
 def _tree(kind: type[errors.Failure]) -> list[type[errors.Failure]]:

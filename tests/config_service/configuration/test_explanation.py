@@ -95,6 +95,12 @@ def test_what_nobody_set_is_the_schemas_and_a_removal_names_who_removed() -> Non
     assert (untouched.set_by.node_id, untouched.removed, untouched.overrode) == ("platform:schema", False, ())
 
 
+def test_who_removed_the_last_key_of_an_object_emptied_it() -> None:
+    documents: list[dict[str, Any]] = [{"tools": {"a": {}}}, {"tools": {"a": None}}, {"tools": {}}]
+    [emptied] = explain(levels_of(documents), {"tools": {}}, ())
+    assert (emptied.set_by.node_id, emptied.value, emptied.overrode[0].value) == ("n1", {}, {"a": {}})
+
+
 def explained_at(explained: ExplainedConfiguration, pointer: str) -> ExplainedValue:
     return next(value for value in explained.values if value.pointer == pointer)
 

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
+from structlog.testing import capture_logs
 
 from incidentfox.kernel.web import server
 from incidentfox.kernel.web.app import AppParts, create_app
@@ -70,9 +71,13 @@ async def serving(
 
 async def test_an_error_of_ours_is_logged_once(app, monkeypatch, caplog) -> None:
     async with serving(app, monkeypatch) as http:
-        with caplog.at_level(logging.ERROR):
-            assert (await http.get("/bug")).status_code == 500
-    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
+        with caplog.at_level(logging.ERROR), capture_logs() as logged:
+            answer = await http.get("/bug")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert [(line["event"], repr(line["exc_info"])) for line in logged] == [
+        ("unhandled exception", "ZeroDivisionError('an error of ours')")
+    ]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR], "the server's own report"
 
 
 @pytest.mark.parametrize(

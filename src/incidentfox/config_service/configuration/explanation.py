@@ -37,7 +37,8 @@ def _explained(
     for number, level in enumerate(levels):
         found, inherited = find(states[number + 1], place), find(states[number], place)
         idle = found is ABSENT and inherited is ABSENT
-        if not idle and _touches(level.settings, inherited, place):
+        # An object that is empty now may have been emptied from within, key by key.
+        if not idle and (found != inherited or _touches(level.settings, inherited, place)):
             steps.append((level, found))
     policies = tuple(in_force(policy) for policy in held if covers(policy.tokens, place))
     if not steps:
