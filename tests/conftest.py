@@ -15,7 +15,6 @@ from tests.environment import Database, Trusted, create_database, prepare_cluste
 
 from incidentfox.local.postgres import EmbeddedPostgres
 
-
 # The suite makes the same examples on every machine and does not judge their speed; `make fuzz` looks for new ones.
 settings.register_profile(
     "suite",
