@@ -7,8 +7,8 @@ credentials of its sibling and of another organisation. Then the database is ask
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -252,11 +252,21 @@ async def test_no_page_shows_anything_of_anothers(doors: Doors) -> None:
 # -- the database, asked directly ----------------------------------------------------------------------------------
 
 
-def _rows(database: Database, role: str, table: str, settings: dict[str, str]) -> list[str]:
+Rows = Callable[[str, dict[str, str]], list[str]]
+
+
+@contextmanager
+def _reading_as(database: Database, role: str) -> Iterator[Rows]:
+    """Reads tables as a role: the rows of one under these settings, which last for a transaction."""
     with psycopg.connect(database.url(role)) as connection:
-        for name, value in settings.items():
-            connection.execute("SELECT set_config(%s, %s, true)", (name, value))
-        return [str(row) for (row,) in connection.execute(f"SELECT t::text FROM {table} t".encode()).fetchall()]
+
+        def rows(table: str, settings: dict[str, str]) -> list[str]:
+            with connection.transaction():
+                for name, value in settings.items():
+                    connection.execute("SELECT set_config(%s, %s, true)", (name, value))
+                return [str(row) for (row,) in connection.execute(f"SELECT t::text FROM {table} t".encode()).fetchall()]
+
+        yield rows
 
 
 def _readable_tables(database: Database, role: str) -> list[str]:
@@ -269,20 +279,21 @@ def _readable_tables(database: Database, role: str) -> list[str]:
 
 
 async def test_row_level_security_confines_each_services_role(doors: Doors) -> None:
+    database = doors.platform.database
     for role in ("incidentfox_orchestrator", "incidentfox_config"):
-        _assert_confined(doors.platform.database, role)
+        with _reading_as(database, role) as rows_of:
+            _assert_confined(_readable_tables(database, role), rows_of)
 
 
-def _assert_confined(database: Database, role: str) -> None:
-    tables = _readable_tables(database, role)
-    seen = {table: _rows(database, role, table, tenant_settings(ORG, "payments")) for table in tables}
+def _assert_confined(tables: list[str], rows_of: Rows) -> None:
+    seen = {table: rows_of(table, tenant_settings(ORG, "payments")) for table in tables}
     assert any(MARKER in row for rows in seen.values() for row in rows), "the victim itself sees its own"
     for table in tables:
         for settings in ({}, {"incidentfox.org_id": ""}, {"incidentfox.team_node_id": "*"}, tenant_settings(OTHER)):
-            rows = _rows(database, role, table, settings)
+            rows = rows_of(table, settings)
             assert not any(MARKER in row or ORG in row for row in rows), (table, settings)
         if table != "config_routing_identifiers":  # the directory of the organisation, by design
-            rows = _rows(database, role, table, tenant_settings(ORG, "checkout"))
+            rows = rows_of(table, tenant_settings(ORG, "checkout"))
             assert not any(MARKER in row or "payments" in row for row in rows), table
 
 
