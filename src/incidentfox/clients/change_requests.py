@@ -67,24 +67,21 @@ class ChangeRequestCalls:
     ) -> ChangeRequest:
         """Approves and applies it; Forbidden for its author, Conflict when it is stale."""
         path = f"/{segment(request_id)}/approve"
-        call = self._request_call("POST", org_id, node_id, path, Permission.CONFIG_APPROVE, decision)
-        return await self._transport.model(call, ChangeRequest)
+        return await self._decide(org_id, node_id, path, Permission.CONFIG_APPROVE, decision)
 
     async def reject_change_request(
         self, org_id: str, node_id: str, request_id: str, decision: Decision
     ) -> ChangeRequest:
         """Declines it for good."""
         path = f"/{segment(request_id)}/reject"
-        call = self._request_call("POST", org_id, node_id, path, Permission.CONFIG_APPROVE, decision)
-        return await self._transport.model(call, ChangeRequest)
+        return await self._decide(org_id, node_id, path, Permission.CONFIG_APPROVE, decision)
 
     async def withdraw_change_request(
         self, org_id: str, node_id: str, request_id: str, decision: Decision
     ) -> ChangeRequest:
         """Takes one's own request back."""
         path = f"/{segment(request_id)}/withdraw"
-        call = self._request_call("POST", org_id, node_id, path, Permission.CONFIG_WRITE, decision)
-        return await self._transport.model(call, ChangeRequest)
+        return await self._decide(org_id, node_id, path, Permission.CONFIG_WRITE, decision)
 
     async def rebase_change_request(self, org_id: str, node_id: str, request_id: str) -> ChangeRequest:
         """Binds one's own request to the current version."""
@@ -106,6 +103,12 @@ class ChangeRequestCalls:
         path = f"/{segment(request_id)}/comments"
         call = self._request_call("POST", org_id, node_id, path, Permission.CONFIG_READ, AddComment(text=text))
         return await self._transport.model(call, Comment)
+
+    async def _decide(
+        self, org_id: str, node_id: str, path: str, permission: Permission, decision: Decision
+    ) -> ChangeRequest:
+        call = self._request_call("POST", org_id, node_id, path, permission, decision)
+        return await self._transport.model(call, ChangeRequest)
 
     @staticmethod
     def _request_call(
