@@ -6,19 +6,20 @@ The prefix makes an id recognisable in a log line and keeps one kind from being 
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 
 from incidentfox.kernel.errors import Invalid
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _PATTERN = re.compile(rf"^([a-z]{{2,5}})_[{_ALPHABET}]{{26}}$")
 
 
 def new_id(prefix: str) -> str:
     """A new id of the kind `prefix` (run, dlv, inc, whe, whs, tok, evt, aud)."""
-    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
     return f"{prefix}_{_encode(number)}"
 
 
@@ -36,4 +37,4 @@ def require_id(value: str, prefix: str) -> str:
 
 
 def _encode(number: int) -> str:
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])

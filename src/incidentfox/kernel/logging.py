@@ -6,48 +6,48 @@ a context variable, so that no function has to pass it on.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from functools import lru_cache
+from typing import Any, TextIO
 
 import structlog
 
 from incidentfox.kernel.ids import new_id
-from incidentfox.kernel.redaction import redact
+from incidentfox.kernel.redaction import redact, redact_text
 
 CORRELATION_HEADER = "X-Correlation-Id"
 _WELL_FORMED = re.compile(r"^[A-Za-z0-9_.:-]{8,128}$")
 _SECRET_FIELD = re.compile(r"(?i)secret|token|password|authorization|api_?key|signature|cookie")
+_ENCODER = json.JSONEncoder(default=repr)  # made once: `json.dumps` makes one for each line
 _correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 
 
 def configure_logging(service: str, level: str = "INFO") -> None:
     """Called once by each process, before anything logs. Standard-library loggers come out in the same form."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+    # Secrets are masked before the stamps are added, which hold none: looking at them again costs as much as the rest.
+    masked: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, _mask_secrets]
+    stamped: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _stamp(service),
+        structlog.processors.JSONRenderer(serializer=lambda event, **_: _ENCODER.encode(event)),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*masked, *stamped],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=lambda *_: _Lines(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                _mask_secrets,
-                structlog.processors.JSONRenderer(),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *masked, *stamped]
         )
     )
     root = logging.getLogger()
@@ -75,8 +75,10 @@ def correlation_id() -> str | None:
 
 
 def accept_correlation_id(offered: str | None) -> str:
-    """The caller's id if it is well-formed, a new one otherwise: an id is data from outside."""
-    return offered if offered and _WELL_FORMED.fullmatch(offered) else new_id("cor")
+    """The caller's id if it is well-formed and no secret, a new one otherwise: an id is data from outside."""
+    if offered and _WELL_FORMED.fullmatch(offered) and redact_text(offered) == offered:
+        return offered
+    return new_id("cor")
 
 
 @contextmanager
@@ -87,6 +89,20 @@ def correlated(value: str) -> Iterator[str]:
         yield value
     finally:
         _correlation_id.reset(reset)
+
+
+class _Lines:
+    """Writes one line per event. Like the standard library's handler, it does not fail what it tells about."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # a pipe whose reader is gone; a stream that is closed
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = fatal = msg
 
 
 def _stamp(service: str) -> structlog.typing.Processor:
@@ -100,10 +116,15 @@ def _stamp(service: str) -> structlog.typing.Processor:
     return stamp
 
 
+@lru_cache(maxsize=4096)
+def _names_a_secret(field: str) -> bool:
+    return _SECRET_FIELD.search(field) is not None
+
+
 def _mask_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The last line of defence: a field that is named like a secret is never printed, nor text that looks like one."""
     for key, value in event.items():
-        if _SECRET_FIELD.search(key):
+        if _names_a_secret(key):
             event[key] = "[redacted]"
         elif isinstance(value, str | list | tuple | dict):
             event[key] = redact(value)

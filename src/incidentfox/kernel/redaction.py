@@ -17,7 +17,8 @@ from typing import Any
 
 from incidentfox.kernel.secret_shapes import (
     EMAIL,
-    HINTS,
+    HINT,
+    HINT_PAIRS,
     PEM_BEGIN,
     PEM_BODY_CUT,
     PEM_END,
@@ -67,8 +68,10 @@ class Redactor:
         if len(text) < SHORTEST:
             return False
         folded = _folded(text)
-        for hint in HINTS:
-            if hint in folded:
+        if HINT.search(folded):
+            return True
+        for hint, needed in HINT_PAIRS:
+            if hint in folded and needed in folded:
                 return True
         return PEM_HINT in folded or (self.emails and "@" in text)
 
@@ -78,7 +81,7 @@ class Redactor:
             text = _without_private_keys(text)
             folded = _folded(text)
         for shape in SHAPES:
-            if any(hint in folded for hint in shape.hints):
+            if shape.needs in folded and any(hint in folded for hint in shape.hints):
                 text = _without(shape, text, folded)
                 folded = _folded(text)
         return EMAIL.sub("[redacted:email]", text) if self.emails else text

@@ -16,8 +16,9 @@ Rules for whoever adds one, so that hostile text costs no more than other text, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Shape:
     """One shape. `hints` in lower case: where none of them occurs, the pattern is not tried.
 
     The group `secret` is what is replaced, by `[redacted:<kind>]`, unless `spared(secret)`. `folded`: the pattern is
-    matched on the text in lower case.
+    matched on the text in lower case. `needs` occurs in every match, too: for hints that are common on their own.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Shape:
     pattern: re.Pattern[str]
     spared: Callable[[str], object] = lambda _: False
     folded: bool = False
+    needs: str = ""
 
 
 def _token(kind: str, hints: str, pattern: str) -> Shape:
@@ -40,9 +42,11 @@ def _token(kind: str, hints: str, pattern: str) -> Shape:
     return Shape(kind, tuple(hints.split()), re.compile(rf"(?<![A-Za-z0-9_-])(?P<secret>{pattern})"))
 
 
-def _after(kind: str, hints: tuple[str, ...], pattern: str, spared: Callable[[str], object] | None = None) -> Shape:
+def _after(
+    kind: str, hints: tuple[str, ...], pattern: str, spared: Callable[[str], object] | None = None, needs: str = ""
+) -> Shape:
     """A shape of folded text: what the group `secret` holds, behind words that stay."""
-    return Shape(kind, hints, re.compile(pattern), spared or (lambda _: False), folded=True)
+    return Shape(kind, hints, re.compile(pattern), spared or (lambda _: False), folded=True, needs=needs)
 
 
 _WORD = "[A-Za-z0-9_-]"
@@ -135,6 +139,7 @@ _CARRIERS = (
         "credentials",
         ("://",),
         r"://(?P<secret>[^\s/?#\"'<>@:\[]{0,256}:[^\s/?#\"'<>\[]{1,512}|[^\s/?#\"'<>@:\[]{20,512})@",
+        needs="@",
     ),
     # Data source names of Go's drivers: `user:password@tcp(host:3306)/database`.
     _after(
@@ -181,8 +186,27 @@ _CARRIERS = (
 SHAPES: tuple[Shape, ...] = (*_CARRIERS, *_TOKENS, *_NAMED)
 """In this order: what carries a credential, what is one, what a name says is one."""
 
-HINTS = tuple(dict.fromkeys(hint for shape in SHAPES for hint in shape.hints))
-"""Text in which none of these occurs holds no secret, private keys apart."""
+
+def _one_of(words: Iterable[str]) -> str:
+    """A pattern that matches where one of the words begins: their prefix tree, which reads the text once for all."""
+    tree: dict[str, Any] = {}
+    for word in words:
+        branch = tree
+        for character in word:
+            branch = branch.setdefault(character, {})
+        branch[""] = {}
+    return _branches(tree)
+
+
+def _branches(tree: dict[str, Any]) -> str:
+    if "" in tree:
+        return ""  # a word ends here: whatever would follow, it has occurred
+    return f"(?:{'|'.join(re.escape(first) + _branches(rest) for first, rest in tree.items())})"
+
+
+HINT = re.compile(_one_of(hint for shape in SHAPES if not shape.needs for hint in shape.hints))
+"""Folded text in which this is not found, nor both of a HINT_PAIRS, holds no secret, private keys apart."""
+HINT_PAIRS = tuple((hint, shape.needs) for shape in SHAPES if shape.needs for hint in shape.hints)
 SHORTEST = 8
 """The shortest text that can hold one: `pwd=abcd`."""
 

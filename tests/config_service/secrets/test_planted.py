@@ -44,7 +44,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     """Every span of the service and of its clients."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr("incidentfox.kernel.web.app.tracer", lambda: provider.get_tracer("test"))
+    monkeypatch.setattr("incidentfox.kernel.telemetry.tracer", lambda: provider.get_tracer("test"))
     return exporter
 
 

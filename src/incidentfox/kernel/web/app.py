@@ -8,13 +8,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request
-from opentelemetry.trace import SpanKind
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from incidentfox.kernel.errors import Failure, TooLarge
 from incidentfox.kernel.logging import CORRELATION_HEADER, accept_correlation_id, correlated
-from incidentfox.kernel.telemetry import REQUEST_SECONDS, REQUESTS, metrics_page, remote_context, tracer
+from incidentfox.kernel.telemetry import REQUEST_SECONDS, REQUESTS, metrics_page, request_span
 from incidentfox.kernel.web.auth import Authenticator, public
 from incidentfox.kernel.web.openapi import openapi_document
 from incidentfox.kernel.web.problem import install_problem_handlers, problem_response
@@ -118,9 +117,7 @@ class Envelope:
 
         with (
             correlated(accept_correlation_id(request.headers.get(CORRELATION_HEADER))) as current,
-            tracer().start_as_current_span(
-                f"{request.method}", context=remote_context(request.headers), kind=SpanKind.SERVER
-            ) as span,
+            request_span(request.method, request.headers) as span,
         ):
             span.set_attribute("incidentfox.correlation_id", current)
             # For the handler of unforeseen errors, which answers from outside of this block.

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from incidentfox.kernel.errors import Failure, TooSlow
 from incidentfox.kernel.logging import correlation_id, get_logger
@@ -26,12 +27,28 @@ log = get_logger(__name__)
 
 def add_webhook_route(app: FastAPI) -> None:
     """Adds the route; called by `create_app`. The Ingress is at `app.state.ingress` by the time a request comes."""
+    door = public(_Door(app))
+    route = door.route = Route("/webhooks/{source}/{endpoint_id}", door, methods=["POST"], name="receive_webhook")
+    app.router.routes.insert(0, route)  # first: matching the other routes before it would cost every delivery
 
-    @public
-    async def receive_webhook(request: Request) -> Response:
+
+class _Door:
+    """The route's ASGI application: Starlette wraps a function in two more for each request, but not a callable."""
+
+    route: Route
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Receives one webhook."""
+        scope["route"] = self.route  # what metrics and spans are named after
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
         started = time.perf_counter()
-        request.scope["route"] = route  # what metrics and spans are named after
-        ingress: Ingress = app.state.ingress
+        ingress: Ingress = self._app.state.ingress
         knock = Knock(
             source=request.path_params["source"],
             endpoint_id=request.path_params["endpoint_id"],
@@ -45,17 +62,17 @@ def add_webhook_route(app: FastAPI) -> None:
         except ClientDisconnect:
             return Response(status_code=400)  # the sender hung up in mid-body: nobody reads this
         except Failure as failure:
-            if failure.status >= 500:
-                log.warning("webhook failed", endpoint_id=knock.endpoint_id, code=failure.code, detail=failure.detail)
-            response = problem_response(failure)
-            if isinstance(failure, TooSlow):
-                response.headers["Connection"] = "close"  # the rest of the body must not hold the connection either
-            return response
+            return _refusal(knock, failure)
         new = accepted.status == ACCEPTED
         if new:
-            log.info("delivery accepted", delivery_id=accepted.delivery_id, source=knock.source)
             ACCEPT_SECONDS.labels(knock.source).observe(time.perf_counter() - started)
         return Response(accepted.model_dump_json(), 202 if new else 200, media_type="application/json")
 
-    route = Route("/webhooks/{source}/{endpoint_id}", receive_webhook, methods=["POST"], name="receive_webhook")
-    app.router.routes.insert(0, route)  # first: matching the other routes before it would cost every delivery
+
+def _refusal(knock: Knock, failure: Failure) -> Response:
+    if failure.status >= 500:
+        log.warning("webhook failed", endpoint_id=knock.endpoint_id, code=failure.code, detail=failure.detail)
+    response = problem_response(failure)
+    if isinstance(failure, TooSlow):
+        response.headers["Connection"] = "close"  # the rest of the body must not hold the connection either
+    return response

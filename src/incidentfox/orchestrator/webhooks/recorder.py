@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from contextvars import Context
 from dataclasses import dataclass
 
 import asyncpg  # type: ignore[import-untyped]
 
 from incidentfox.kernel.errors import Failure, RateLimited, Unavailable
+from incidentfox.kernel.logging import get_logger
 from incidentfox.orchestrator.webhooks.store import EndpointRow, IngressStore, NewDelivery
+
+log = get_logger(__name__)
 
 _GROUP = 64
 _REMEMBER = 20_000
@@ -73,7 +77,8 @@ class Recorder:
             )
         lane.append(waiting)
         if endpoint.endpoint_id not in self._running:
-            task = asyncio.create_task(self._drain(endpoint.endpoint_id))
+            # In a context of its own: what is logged here is about many deliveries, not about the one that began it.
+            task = asyncio.create_task(self._drain(endpoint.endpoint_id), context=Context())
             self._running[endpoint.endpoint_id] = task
         return await waiting.outcome
 
@@ -115,6 +120,7 @@ class Recorder:
         if not admitted:
             return
         new = await self._store.record(endpoint, [waiting.delivery for waiting in admitted])
+        _tell(endpoint, [waiting.delivery for waiting in admitted if waiting.delivery.delivery_id in new])
         for waiting in admitted:
             if waiting.delivery.delivery_id in new:
                 self._remember(endpoint, waiting.delivery.delivery_key, waiting.delivery.delivery_id)
@@ -135,6 +141,17 @@ class Recorder:
         self._known[(endpoint.endpoint_id, delivery_key)] = delivery_id
         if len(self._known) > _REMEMBER:
             self._known.popitem(last=False)
+
+
+def _tell(endpoint: EndpointRow, accepted: list[NewDelivery]) -> None:
+    """One line for one commit: a line for each delivery would cost as much as parsing it does."""
+    told: dict[str, object] = {"endpoint_id": endpoint.endpoint_id, "source": endpoint.source}
+    if len(accepted) == 1:
+        [only] = accepted
+        log.info("delivery accepted", delivery_id=only.delivery_id, correlation_id=only.correlation_id, **told)
+    elif accepted:
+        deliveries = {delivery.delivery_id: delivery.correlation_id for delivery in accepted}
+        log.info("deliveries accepted", deliveries=deliveries, **told)
 
 
 def _settle_one(waiting: _Waiting, outcome: Recorded | Failure) -> None:

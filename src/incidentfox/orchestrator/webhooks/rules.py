@@ -28,7 +28,9 @@ def clean_text(value: object, limit: int) -> str:
     """Text from outside as Postgres can keep it: without NUL and lone surrogates, and no longer than `limit`."""
     if not isinstance(value, str):
         return ""
-    return value.replace("\0", "").encode("utf-8", "replace").decode()[:limit].strip()
+    if not value.isascii():
+        value = value.encode("utf-8", "replace").decode()
+    return value.replace("\0", "")[:limit].strip()
 
 
 def require_key(value: object, what: str) -> str:
@@ -65,7 +67,7 @@ def parse_number(value: object) -> float | None:
 def parse_object(body: bytes) -> dict[str, Any]:
     """The body as a JSON object; Invalid with the code `malformed_body` for anything else."""
     try:
-        document = json.loads(body, parse_constant=_refuse_constant)
+        document = _JSON.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise malformed("The body is not JSON.") from error
     if not isinstance(document, dict):
@@ -98,3 +100,6 @@ def partition_key(org_id: str, endpoint_id: str, identifiers: tuple[Identifier, 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)
