@@ -16,6 +16,12 @@ from incidentfox.contracts.model import NodeId, OrgId, WireModel
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 JsonObject = dict[str, Any]
+ServiceName = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f]([^\x00-\x1f]{0,126}[^\s\x00-\x1f])?$")]
+
+MAX_RUNBOOK_CHARACTERS = 32 * 1024
+"""Of the text of one runbook."""
+MAX_KNOWLEDGE_CHARACTERS = 1024 * 1024
+"""Of the texts of all runbooks in one effective document, which is pinned for each run."""
 
 
 class SecretReference(WireModel):
@@ -146,6 +152,29 @@ class Destinations(WireModel):
     slack: SlackDestination | None = None
 
 
+class Runbook(WireModel):
+    """What the team knows about a kind of trouble: Markdown that agents search with `find_runbooks`.
+
+    Data for them, never instructions. An enabled one needs a title and a text; one that is switched off needs neither.
+    """
+
+    enabled: bool = True
+    title: Annotated[str, StringConstraints(max_length=200)] = ""
+    text: str = Field(default="", max_length=MAX_RUNBOOK_CHARACTERS, description="Markdown; headings make sections.")
+    services: tuple[ServiceName, ...] = Field(
+        default=(),
+        max_length=100,
+        description="What it is about: services, or patterns in which `*` stands for any text. Empty: every service.",
+    )
+    url: str | None = Field(default=None, max_length=2000, description="Where people read it.")
+
+
+class Knowledge(WireModel):
+    """What people wrote down for the team's agents. It says what to do; it is no evidence of what broke."""
+
+    runbooks: dict[Key, Runbook] = Field(default={}, max_length=200)
+
+
 class Privacy(WireModel):
     """What is taken out of the team's telemetry and alerts beyond secrets, which always are."""
 
@@ -179,6 +208,7 @@ class TeamConfiguration(WireModel):
     routing: RoutingConfiguration = RoutingConfiguration()
     destinations: Destinations = Destinations()
     budgets: Budgets = Budgets()
+    knowledge: Knowledge = Knowledge()
     privacy: Privacy = Privacy()
     runtime: RuntimeConfiguration = RuntimeConfiguration()
 
@@ -222,6 +252,27 @@ class SecretSummary(WireModel):
     name: str
     key_id: str
     updated_at: datetime
+
+
+class SecretUse(WireModel):
+    """A team whose effective document refers to a secret."""
+
+    team_node_id: NodeId
+    pointers: tuple[str, ...] = Field(description="Where, as JSON Pointers into the effective document.")
+
+
+class SecretRemoval(WireModel):
+    """A secret that was deleted, or would be (`dry_run`), and who refers to it."""
+
+    org_id: OrgId
+    node_id: NodeId
+    name: str
+    dry_run: bool
+    falls_back_to: NodeId | None = Field(
+        description="The nearest node above with a secret of this name: what these teams get from then on."
+    )
+    used_by: int = Field(description="Teams that get this secret: none nearer to them has the same name.")
+    uses: tuple[SecretUse, ...] = Field(description="The first 200 of them.")
 
 
 class ResolveSecrets(WireModel):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from incidentfox.config_service.configuration.schema import known_keys, nearest
-from incidentfox.contracts.configuration import JsonObject, TeamConfiguration
+from incidentfox.contracts.configuration import MAX_KNOWLEDGE_CHARACTERS, JsonObject, TeamConfiguration
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.tree import NodeKind
 from incidentfox.kernel.crypto import content_hash
@@ -104,6 +104,7 @@ def _loose_ends(configuration: TeamConfiguration) -> Iterator[FieldError]:
                 message = f"{name!r} leads back to {key!r}: agents may not call each other in a circle."
                 yield FieldError(pointer=f"/agents/{key}/sub_agents/{index}", message=message)
     yield from _incomplete_settings(configuration)
+    yield from _unusable_runbooks(configuration)
 
 
 def _incomplete_settings(configuration: TeamConfiguration) -> Iterator[FieldError]:
@@ -125,12 +126,27 @@ def _incomplete_settings(configuration: TeamConfiguration) -> Iterator[FieldErro
         "/integrations/telemetry/traces_url": telemetry.traces_url,
         "/integrations/telemetry/changes_url": telemetry.changes_url,
         **{f"/models/{key}/base_url": model.base_url for key, model in configuration.models.items()},
+        **{f"/knowledge/runbooks/{key}/url": one.url for key, one in configuration.knowledge.runbooks.items()},
     }
     for pointer, url in urls.items():
         if url is not None and not url.startswith(("http://", "https://")):
             yield FieldError(pointer=pointer, message="Must be an http:// or https:// URL.")
     for key, model in configuration.models.items():
         yield from _url_of_model(f"/models/{key}/base_url", model.base_url)
+
+
+def _unusable_runbooks(configuration: TeamConfiguration) -> Iterator[FieldError]:
+    """What would leave an agent with nothing to read, or with more than is kept with every run."""
+    runbooks = configuration.knowledge.runbooks
+    total = sum(len(runbook.text) for runbook in runbooks.values())
+    if total > MAX_KNOWLEDGE_CHARACTERS:
+        message = f"The texts of all runbooks have {total} characters, more than {MAX_KNOWLEDGE_CHARACTERS}."
+        yield FieldError(pointer="/knowledge/runbooks", message=message)
+    for key, runbook in runbooks.items():
+        for field in ("title", "text"):
+            if runbook.enabled and not getattr(runbook, field).strip():
+                message = f"A runbook needs a {field}: write one, or switch the runbook off."
+                yield FieldError(pointer=f"/knowledge/runbooks/{key}/{field}", message=message)
 
 
 def _url_of_model(pointer: str, url: str | None) -> Iterator[FieldError]:
