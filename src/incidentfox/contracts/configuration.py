@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from incidentfox.contracts.model import NodeId, OrgId, WireModel
 
@@ -47,7 +47,7 @@ class AgentLimits(WireModel):
 
 
 class AgentConfiguration(WireModel):
-    """One agent of a team. `tools` and `sub_agents` name entries that must exist in the effective document."""
+    """One agent of a team. `tools`, `sub_agents` and `mcp_servers` name entries of the effective document."""
 
     enabled: bool = True
     description: str = ""
@@ -55,6 +55,7 @@ class AgentConfiguration(WireModel):
     prompt: Prompt = Prompt()
     tools: tuple[Key, ...] = ()
     sub_agents: tuple[Key, ...] = ()
+    mcp_servers: tuple[Key, ...] = Field(default=(), description="MCP servers whose allowed tools it is offered.")
     limits: AgentLimits = AgentLimits()
 
 
@@ -62,6 +63,35 @@ class ToolConfiguration(WireModel):
     """Whether a tool of the catalogue is on for this team."""
 
     enabled: bool = True
+
+
+McpToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./-]{1,128}$")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+HeaderText = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,1022}[\x21-\x7e])?$")]
+HeaderValue = Annotated[
+    Annotated[HeaderText, Tag("[text]")] | Annotated[SecretReference, Tag("[secret]")],
+    # One branch, so that an error speaks of what was meant.
+    Discriminator(lambda value: "[secret]" if isinstance(value, dict | SecretReference) else "[text]"),
+]
+
+
+class McpServer(WireModel):
+    """An MCP server of the team, reached over streamable HTTP. Of its tools, the listed read-only ones are offered."""
+
+    enabled: bool = True
+    url: str = Field(description="Its endpoint, as https://host/mcp. It holds no credential.")
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default={}, max_length=20, description="Sent with each request. A credential is the whole value of a secret."
+    )
+    tools: tuple[McpToolName, ...] = Field(
+        default=(), max_length=64, description="The tools that agents may be offered, as the server calls them."
+    )
+    timeout_s: int = Field(default=10, ge=1, le=40, description="The longest that one call may take.")
+
+
+def offered_name(server: str, tool: str) -> str:
+    """What agents call a tool of an MCP server: `<server>_<tool>`, with `_` for what models do not take in a name."""
+    return f"{server}_{tool}".replace(".", "_").replace("/", "_")
 
 
 class ModelPrices(WireModel):
@@ -203,6 +233,7 @@ class TeamConfiguration(WireModel):
     entrance_agent: Key
     agents: dict[Key, AgentConfiguration]
     tools: dict[Key, ToolConfiguration] = {}
+    mcp_servers: dict[Key, McpServer] = {}
     models: dict[Key, ModelConfiguration] = {}
     integrations: Integrations = Integrations()
     routing: RoutingConfiguration = RoutingConfiguration()

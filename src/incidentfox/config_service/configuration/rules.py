@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from incidentfox.config_service.configuration.mcp_servers import judge_mcp_servers
 from incidentfox.config_service.configuration.schema import known_keys, nearest
 from incidentfox.contracts.configuration import MAX_KNOWLEDGE_CHARACTERS, JsonObject, TeamConfiguration
 from incidentfox.contracts.problem import FieldError
@@ -20,6 +21,9 @@ from incidentfox.contracts.tree import NodeKind
 from incidentfox.kernel.crypto import content_hash
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+_NO_PLACE = frozenset({"[key]", "[text]", "[secret]"})
+"""What a validation error's location says about the schema and not about the document."""
 
 MAX_ERRORS = 50
 """The most field errors that one refusal lists."""
@@ -105,6 +109,7 @@ def _loose_ends(configuration: TeamConfiguration) -> Iterator[FieldError]:
                 yield FieldError(pointer=f"/agents/{key}/sub_agents/{index}", message=message)
     yield from _incomplete_settings(configuration)
     yield from _unusable_runbooks(configuration)
+    yield from judge_mcp_servers(configuration)
 
 
 def _incomplete_settings(configuration: TeamConfiguration) -> Iterator[FieldError]:
@@ -126,13 +131,16 @@ def _incomplete_settings(configuration: TeamConfiguration) -> Iterator[FieldErro
         "/integrations/telemetry/traces_url": telemetry.traces_url,
         "/integrations/telemetry/changes_url": telemetry.changes_url,
         **{f"/models/{key}/base_url": model.base_url for key, model in configuration.models.items()},
+        **{f"/mcp_servers/{key}/url": server.url for key, server in configuration.mcp_servers.items()},
         **{f"/knowledge/runbooks/{key}/url": one.url for key, one in configuration.knowledge.runbooks.items()},
     }
     for pointer, url in urls.items():
         if url is not None and not url.startswith(("http://", "https://")):
             yield FieldError(pointer=pointer, message="Must be an http:// or https:// URL.")
     for key, model in configuration.models.items():
-        yield from _url_of_model(f"/models/{key}/base_url", model.base_url)
+        yield from _bare_url(f"/models/{key}/base_url", model.base_url, "api_key")
+    for key, server in configuration.mcp_servers.items():
+        yield from _bare_url(f"/mcp_servers/{key}/url", server.url, "headers")
 
 
 def _unusable_runbooks(configuration: TeamConfiguration) -> Iterator[FieldError]:
@@ -149,8 +157,9 @@ def _unusable_runbooks(configuration: TeamConfiguration) -> Iterator[FieldError]
                 yield FieldError(pointer=f"/knowledge/runbooks/{key}/{field}", message=message)
 
 
-def _url_of_model(pointer: str, url: str | None) -> Iterator[FieldError]:
-    """A base URL is kept and shown in the clear, so it holds no credential; paths are added to it, so it ends there."""
+def _bare_url(pointer: str, url: str | None, credential: str) -> Iterator[FieldError]:
+    """A URL is kept and shown in the clear, so it holds no credential, which may stand in a query as well. The paths of
+    an API are added to a base URL, so it ends there."""
     try:
         parts = urlsplit(url or "http://none")
         host, _ = parts.hostname, parts.port
@@ -159,9 +168,9 @@ def _url_of_model(pointer: str, url: str | None) -> Iterator[FieldError]:
     if host is None:
         yield FieldError(pointer=pointer, message="Must be a URL with a host.")
     elif parts.username is not None or parts.password is not None:
-        yield FieldError(pointer=pointer, message="A URL holds no credential: refer to a secret in `api_key`.")
+        yield FieldError(pointer=pointer, message=f"A URL holds no credential: refer to a secret in `{credential}`.")
     elif parts.query or parts.fragment:
-        yield FieldError(pointer=pointer, message="A base URL has neither a query nor a fragment.")
+        yield FieldError(pointer=pointer, message="This URL has neither a query nor a fragment.")
 
 
 def _reachable(configuration: TeamConfiguration, start: str) -> set[str]:
@@ -180,7 +189,7 @@ def _unknown(pointer: str, noun: str, name: str, known: Mapping[str, object]) ->
 
 
 def _field_error(error: Any) -> FieldError:
-    location = tuple(part for part in error["loc"] if part != "[key]")
+    location = tuple(part for part in error["loc"] if part not in _NO_PLACE)
     pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location) or "/"
     if error["type"] != "extra_forbidden":
         return FieldError(pointer=pointer, message=error["msg"])

@@ -86,10 +86,10 @@ def _map_values(schema: JsonObject) -> JsonObject | None:
 def _resolved(schema: JsonObject) -> JsonObject:
     if "$ref" in schema:
         return _resolved(_effective()["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
-    for choice in schema.get("anyOf", ()):
-        if choice.get("type") != "null":
-            return _resolved(choice)
-    return schema
+    choices = [one for one in (*schema.get("anyOf", ()), *schema.get("oneOf", ())) if one.get("type") != "null"]
+    # Of text or an object, it is the object that something is known about.
+    chosen = next((one for one in choices if "$ref" in one), choices[0] if choices else None)
+    return _resolved(chosen) if chosen is not None else schema
 
 
 def _partial(schema: Any) -> Any:
