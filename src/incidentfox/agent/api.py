@@ -32,7 +32,7 @@ from incidentfox.kernel.ids import new_id, require_id
 from incidentfox.kernel.logging import CORRELATION_HEADER, accept_correlation_id, correlation_id
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
-from incidentfox.kernel.web.sse import ServerSentEvent, event_stream, last_event_id
+from incidentfox.kernel.web.sse import ServerSentEvent, event_stream, last_event_id, wants_events
 from incidentfox.kernel.web.strict_json import StrictRoute
 
 REPLAYS_AT_A_TIME = 2
@@ -66,7 +66,7 @@ def router(door: Door) -> APIRouter:
         # Asked first, so that an unknown run is a 404 and not the failure of a workflow.
         await door.client.team_run(tenant, run_id)
         started = await start_run(door.engine, tenant.org_id, body.team_node_id, run_id)
-        if "text/event-stream" in request.headers.get("accept", ""):
+        if wants_events(request):
             return event_stream(_server_sent(timeline(door, tenant, run_id, after)))
         await door.engine.wait(started)
         finished = await door.client.team_run(tenant, run_id)

@@ -15,7 +15,7 @@ from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.errors import Invalid
 from incidentfox.kernel.web.pagination import Cursor, Limit, decode_cursor
-from incidentfox.kernel.web.sse import event_stream, last_event_id
+from incidentfox.kernel.web.sse import event_stream, last_event_id, wants_events
 from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
@@ -39,7 +39,7 @@ async def read_run_events(
     The stream ends after `run.finished`. Where nothing can follow any more it answers 204, which tells an
     `EventSource` not to come back.
     """
-    if not _wants_stream(request):
+    if not wants_events(request):
         return await service.read(session, run_id, max(after, _seq(cursor)), limit)
     start = last_event_id(request)
     if start > MAX_SEQ:
@@ -56,10 +56,6 @@ async def append_run_events(
 ) -> Page[RunEvent]:
     """Appends in order; an event whose key is there already is returned, not repeated."""
     return await service.append(session, run_id, events)
-
-
-def _wants_stream(request: Request) -> bool:
-    return "text/event-stream" in request.headers.get("accept", "").lower()
 
 
 def _seq(cursor: str | None) -> int:

@@ -70,6 +70,14 @@ def install_problem_handlers(app: FastAPI) -> None:
         return response
 
 
+async def handled(request: Request, error: BaseException) -> Response:
+    """What this application answers to an error, for an answer that has begun: by the handlers that would have it."""
+    handlers = request.app.exception_handlers
+    handler = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
+    response: Response = await handler(request, error)
+    return response
+
+
 def _once(record: logging.LogRecord) -> bool:
     """Drops the server's own report of an error that was logged above, where its correlation id was known."""
     return record.exc_info is None or not hasattr(record.exc_info[1], _LOGGED)

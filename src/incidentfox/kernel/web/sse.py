@@ -11,20 +11,22 @@ from starlette.responses import StreamingResponse
 
 from incidentfox.kernel.errors import Invalid
 
+MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_S = 15.0
 
 
 @dataclass(frozen=True)
 class ServerSentEvent:
-    """One event. `data` is one line of JSON."""
+    """One event. `data` is one line of JSON; `id` is where a reader may resume, where it may."""
 
-    id: str
+    id: str | None
     event: str
     data: str
 
     def encode(self) -> bytes:
         """The event on the wire."""
-        return f"id: {self.id}\nevent: {self.event}\ndata: {self.data}\n\n".encode()
+        place = "" if self.id is None else f"id: {self.id}\n"
+        return f"{place}event: {self.event}\ndata: {self.data}\n\n".encode()
 
 
 def last_event_id(request: Request) -> int:
@@ -35,13 +37,22 @@ def last_event_id(request: Request) -> int:
     return int(value)
 
 
-def event_stream(events: AsyncIterator[ServerSentEvent]) -> StreamingResponse:
+def wants_events(request: Request) -> bool:
+    """Whether the caller asks for events rather than for the plain answer."""
+    return MEDIA_TYPE in request.headers.get("accept", "").lower()
+
+
+class EventStream(StreamingResponse):
     """The response that sends events as they come, with heartbeats between them."""
-    return StreamingResponse(
-        _with_heartbeats(events),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+
+    def __init__(self, events: AsyncIterator[ServerSentEvent]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(_with_heartbeats(events), media_type=MEDIA_TYPE, headers=headers)
+
+
+def event_stream(events: AsyncIterator[ServerSentEvent]) -> StreamingResponse:
+    """The response that sends these events."""
+    return EventStream(events)
 
 
 async def _with_heartbeats(events: AsyncIterator[ServerSentEvent]) -> AsyncIterator[bytes]:
