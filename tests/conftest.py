@@ -10,10 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from tests.environment import Database, Trusted, create_database, prepare_cluster
 
 from incidentfox.local.postgres import EmbeddedPostgres
+
+# Plain lines: the default draws tables of a traceback's local variables, which takes seconds for each.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(),
+    ]
+)
 
 # The suite makes the same examples on every machine and does not judge their speed; `make fuzz` looks for new ones.
 settings.register_profile(

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from incidentfox.contracts.answer import Answer, Usage
+from incidentfox.contracts.events import AppendRunEvent
 from incidentfox.contracts.model import NodeId, OrgId, WireModel
 
 
@@ -59,7 +60,10 @@ class RunInput(WireModel):
 
 
 class CreateRun(WireModel):
-    """Creates a run before anything executes. Idempotent on `run_id`: the same content twice is one run."""
+    """Creates a run before anything executes. Idempotent on `run_id`: the same content twice is one run.
+
+    `timeline` is the head of its timeline, there from the beginning; it does not count as content.
+    """
 
     run_id: str
     team_node_id: NodeId
@@ -68,6 +72,7 @@ class CreateRun(WireModel):
     delivery_id: str | None = None
     incident_id: str | None = None
     correlation_id: str
+    timeline: tuple[AppendRunEvent, ...] = ()
 
 
 class StartedRun(WireModel):

@@ -36,6 +36,23 @@ async def test_concurrent_writers_leave_no_gap_and_no_double(service: Service, t
     assert [event.seq for event in events] == list(range(1, 97))
 
 
+async def test_a_run_is_created_with_the_head_of_its_timeline_once(service: Service, tenants: Tenants) -> None:
+    orchestrator, tenant = service.as_service("orchestrator"), Tenant(tenants.org, "checkout")
+    request = new_run(timeline=(new_event("accepted"), new_event("routed"), new_event("accepted", again=True)))
+    run = await orchestrator.create_run(tenants.org, request)
+    later = request.model_copy(update={"timeline": (new_event("accepted", at_another_time=True),)})
+    assert await orchestrator.create_run(tenants.org, later) == run, "its timeline is not what tells runs apart"
+    more = AppendRunEvents(events=(new_event("routed"), new_event("started")))
+    await service.as_service("agent").append_run_events(tenant, run.run_id, more)
+    events = (await service.with_token(tenants.admin).run_events(tenants.org, run.run_id)).items
+    assert [event.seq for event in events] == [1, 2, 3]
+    assert [event.data for event in events] == [{}, {}, {}]
+    end = new_event("end").model_copy(update={"type": RunEventType.RUN_FINISHED})
+    for refused in ((end,), tuple(new_event(str(number)) for number in range(501))):
+        with pytest.raises(Unprocessable):
+            await orchestrator.create_run(tenants.org, new_run(timeline=refused))
+
+
 async def test_an_event_is_there_once(service: Service, tenants: Tenants, run_id: str) -> None:
     agent, tenant = service.as_service("agent"), Tenant(tenants.org, "checkout")
     first = await agent.append_run_events(tenant, run_id, AppendRunEvents(events=(new_event("a", n=1),)))

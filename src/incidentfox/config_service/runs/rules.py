@@ -10,7 +10,7 @@ from incidentfox.kernel.errors import Unprocessable
 
 def fingerprint(request: CreateRun) -> str:
     """What tells two creations of one run id apart."""
-    return content_hash(request.model_dump(mode="json", by_alias=True))
+    return content_hash(request.model_dump(mode="json", by_alias=True, exclude={"timeline"}))
 
 
 def ending(finished: FinishRun) -> str:

@@ -7,7 +7,7 @@ from incidentfox.config_service.configuration.service import effective
 from incidentfox.config_service.runs import store
 from incidentfox.config_service.runs.rules import ending, fingerprint, judge_ending
 from incidentfox.config_service.session import Session
-from incidentfox.config_service.timeline.service import append_ending
+from incidentfox.config_service.timeline.service import append_ending, begin
 from incidentfox.config_service.tree.store import node
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
@@ -28,6 +28,7 @@ async def create_run(session: Session, request: CreateRun) -> Run:
     clean = request.model_copy(update={"input": await _without_secrets(session, request)})
     created = await store.insert_run(session, clean, fingerprint(request))
     if created is not None:
+        await begin(session, created, request.timeline)
         detail = {"source": created.source, "delivery_id": created.delivery_id, "incident_id": created.incident_id}
         await record(session, Fact("run.created", created.run_id, created.team_node_id, None, _hash(created), detail))
         return created

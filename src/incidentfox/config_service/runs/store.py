@@ -40,7 +40,7 @@ async def insert_run(session: Session, request: CreateRun, fingerprint: str) -> 
             usage={},
             created_by=session.principal.subject,
             input=request.input.model_dump(mode="json", by_alias=True),
-            **request.model_dump(exclude={"input"}),
+            **request.model_dump(exclude={"input", "timeline"}),
         )
         .on_conflict_do_nothing()
         .returning(*_WIRE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from incidentfox.config_service.runs.store import advance_seq, lock_run, run
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.timeline import store
@@ -21,9 +23,7 @@ async def append(session: Session, run_id: str, request: AppendRunEvents) -> Pag
 
     An event whose key is there already is returned as it stands. A run ends once: a second `run.finished` is the first.
     """
-    if len(request.events) > MAX_BATCH:
-        message = f"One call may append {MAX_BATCH} events at most."
-        raise Unprocessable(message, errors=[FieldError(pointer="/events", message=message)])
+    _judge_size(request.events, "/events")
     held = await lock_run(session, run_id)
     if held is None:
         raise NotFound(f"There is no run {run_id} here for you.", code="run_not_found")
@@ -42,6 +42,19 @@ async def append(session: Session, run_id: str, request: AppendRunEvents) -> Pag
     if fresh:
         known |= await _insert(session, held.run, held.last_seq, list(fresh.values()))
     return Page[RunEvent](items=tuple(known[event.event_key] for event in request.events))
+
+
+async def begin(session: Session, run: Run, events: Sequence[AppendRunEvent]) -> None:
+    """Puts the head of the timeline in place; called while the run is created. Of equal keys the first counts."""
+    _judge_size(events, "/timeline")
+    if any(event.type is RunEventType.RUN_FINISHED for event in events):
+        message = "A run does not begin with its end."
+        raise Unprocessable(message, errors=[FieldError(pointer="/timeline", message=message)])
+    first: dict[str, AppendRunEvent] = {}
+    for event in events:
+        first.setdefault(event.event_key, event)
+    if first:
+        await _insert(session, run, 0, list(first.values()))
 
 
 async def append_ending(session: Session, run: Run) -> None:
@@ -69,6 +82,12 @@ async def read(session: Session, run_id: str, after: int, limit: int) -> Page[Ru
 async def is_over(session: Session, run_id: str, after: int) -> bool:
     """Whether nothing will follow `after`: the run ended there or before."""
     return await store.ended_by(session, run_id, after)
+
+
+def _judge_size(events: Sequence[AppendRunEvent], pointer: str) -> None:
+    if len(events) > MAX_BATCH:
+        message = f"One call may append {MAX_BATCH} events at most."
+        raise Unprocessable(message, errors=[FieldError(pointer=pointer, message=message)])
 
 
 async def _insert(session: Session, run: Run, last_seq: int, events: list[AppendRunEvent]) -> dict[str, RunEvent]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from incidentfox.contracts.audit import AppendAuditEvent
-from incidentfox.contracts.events import AppendRunEvent, AppendRunEvents, RunEventType
+from incidentfox.contracts.events import AppendRunEvent, RunEventType
 from incidentfox.contracts.routing import Route
 from incidentfox.contracts.runs import CreateRun, RunInput
 from incidentfox.contracts.webhooks import Delivery
@@ -42,7 +42,9 @@ class RunIds:
     incident_id: str
 
 
-def new_run(delivery: Delivery, event: ParsedEvent, ids: RunIds, team_node_id: str) -> CreateRun:
+def new_run(
+    delivery: Delivery, event: ParsedEvent, ids: RunIds, team_node_id: str, timeline: tuple[AppendRunEvent, ...]
+) -> CreateRun:
     """The run that a trigger starts."""
     return CreateRun(
         run_id=ids.run_id,
@@ -52,10 +54,11 @@ def new_run(delivery: Delivery, event: ParsedEvent, ids: RunIds, team_node_id: s
         delivery_id=delivery.delivery_id,
         incident_id=ids.incident_id,
         correlation_id=delivery.correlation_id,
+        timeline=timeline,
     )
 
 
-def first_events(delivery: Delivery, route: Route, routed_at: datetime) -> AppendRunEvents:
+def first_events(delivery: Delivery, route: Route, routed_at: datetime) -> tuple[AppendRunEvent, ...]:
     """The head of the run's timeline: how it came about."""
     accepted = AppendRunEvent(
         event_key="delivery.accepted",
@@ -75,7 +78,7 @@ def first_events(delivery: Delivery, route: Route, routed_at: datetime) -> Appen
         at=routed_at,
         data={"team_node_id": route.team_node_id, **_routing(route)},
     )
-    return AppendRunEvents(events=(accepted, routed))
+    return accepted, routed
 
 
 def _routing(route: Route) -> dict[str, object]:

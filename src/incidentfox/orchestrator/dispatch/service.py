@@ -201,11 +201,10 @@ class Dispatch:
         """Creates the run and the head of its timeline, before the agent can add to it."""
         tenant = _team(passage, route)
         delivery = passage.stored.delivery
-        request = rules.new_run(delivery, passage.event, ids, tenant.team_node_id or "")
-        events = rules.first_events(delivery, route, utc_now())
+        timeline = rules.first_events(delivery, route, utc_now())
+        request = rules.new_run(delivery, passage.event, ids, tenant.team_node_id or "", timeline)
         with peer("config-service"):
             await self._config_service.create_run(passage.org_id, request)
-            await self._config_service.append_run_events(tenant, ids.run_id, events)
 
     async def _agent_of(self, tenant: Tenant) -> AgentClient:
         with peer("config-service"):
