@@ -38,7 +38,7 @@ def test_explain_says_who_set_what_and_what_it_overrode(incidentfox: CommandLine
     assert f"set by    {team} v1, by token:tok_" in full
     assert "overrode  9, set by unit-" in full
     table = incidentfox("config", "explain", team, "/budgets").out
-    assert "platform:schema v1" in table
+    assert "platform:schema v2" in table
     assert "9 of unit-" in table
     missing = incidentfox("config", "explain", team, "/nothing")
     assert missing.code == 2

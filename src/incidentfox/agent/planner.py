@@ -31,6 +31,7 @@ from incidentfox.contracts.configuration import (
     AgentConfiguration,
     EffectiveConfiguration,
     ModelConfiguration,
+    Runbook,
     TeamConfiguration,
 )
 from incidentfox.contracts.events import RunEventType
@@ -94,6 +95,10 @@ class Planner:
     def tool_names(self) -> tuple[str, ...]:
         """The tools that are on for the entrance agent."""
         return _tools_on(self.document, self.entrance)
+
+    def runbooks(self) -> dict[str, Runbook]:
+        """The team's runbooks that are on, by key."""
+        return {key: one for key, one in self.document.knowledge.runbooks.items() if one.enabled}
 
 
 async def get_planner_for_team(

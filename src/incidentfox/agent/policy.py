@@ -37,7 +37,7 @@ from incidentfox.agent.evidence import ToolResult
 from incidentfox.agent.exchange import recorded_parts, redacted_parts
 from incidentfox.agent.fences import fence
 from incidentfox.agent.scope import RunScope
-from incidentfox.agent.toolbox import Context
+from incidentfox.agent.toolbox import Context, catalogue
 from incidentfox.contracts.events import RunEventType
 from incidentfox.kernel.durable import FOR_EVER, Retry
 from incidentfox.kernel.errors import Failure, Permanent
@@ -163,7 +163,9 @@ class Record(WrapperToolset[RunScope]):
         arguments = scope.redactor.redact(to_jsonable_python(tool_args, inf_nan_mode="null"))
         scope.note(RunEventType.TOOL_CALLED, f"{key}-called", {**about, "arguments": arguments})
         outcome: Outcome = await self.wrapped.call_tool(name, tool_args, ctx, tool)
-        scope.results[call_id] = ToolResult(name, outcome.result, outcome.is_error)
+        known = catalogue().get(name)
+        observed = known is None or known.reads == "signals"
+        scope.results[call_id] = ToolResult(name, outcome.result, outcome.is_error, observed)
         ended = {"result": outcome.result, "is_error": outcome.is_error, "duration_ms": outcome.duration_ms}
         if outcome.reads:
             ended["reads"] = list(outcome.reads)

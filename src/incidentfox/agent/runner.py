@@ -195,6 +195,7 @@ async def _investigate(
             nonce=opened["nonce"],
             started_at=opened["started_at"],
             emit=events.put_nowait,
+            runbooks=planner.runbooks(),
             redactor=_redactor(planner),
         )
         report = await _think(planner, asked, scope)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from incidentfox.agent.journal import Journal
 from incidentfox.agent.telemetry.protocol import Signal, Telemetry
 from incidentfox.contracts.answer import Usage
 from incidentfox.contracts.budgets import BudgetLimit
-from incidentfox.contracts.configuration import AgentLimits
+from incidentfox.contracts.configuration import AgentLimits, Runbook
 from incidentfox.contracts.events import AppendRunEvent, RunEventType
 from incidentfox.contracts.runs import AlertInput
 from incidentfox.kernel.clock import utc
@@ -46,6 +46,7 @@ class RunScope:
     nonce: str
     started_at: float
     emit: Callable[[AppendRunEvent], None]
+    runbooks: Mapping[str, Runbook] = field(default_factory=dict)
     withheld: set[str] = field(default_factory=set)
     redactor: Redactor = field(default_factory=Redactor)
     now: float = 0.0

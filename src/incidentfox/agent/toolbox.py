@@ -23,11 +23,15 @@ from incidentfox.kernel.registry import load_plugins
 
 Context = RunContext[RunScope]
 Effect = Literal["read", "write"]
+Reads = Literal["signals", "runbooks"]
 
 
 @dataclass(frozen=True)
 class Tool:
     """One tool. `effect` says whether it changes anything outside; `needs` the signals without which it is no use.
+
+    `reads` is "runbooks" for what searches the team's own texts: it is offered where there are some, and no root cause
+    may rest on what it returns.
 
     `function(context, **typed arguments)` returns a JSON-able object of bounded size, the same for the same signals;
     it raises a Failure to tell the model why it cannot answer.
@@ -37,6 +41,11 @@ class Tool:
     effect: Effect
     function: Callable[..., Awaitable[dict[str, Any]]]
     needs: frozenset[Signal] = frozenset()
+    reads: Reads = "signals"
+
+    def has_what_it_needs(self, scope: RunScope) -> bool:
+        """Whether it can be of use in this run."""
+        return bool(scope.runbooks) if self.reads == "runbooks" else self.needs <= scope.signals
 
     @property
     def description(self) -> str:
@@ -66,7 +75,7 @@ def catalogue() -> dict[str, Tool]:
 
 
 def toolset(names: Iterable[str]) -> AbstractToolset[RunScope]:
-    """The named tools; each is offered only where the team's telemetry has what it needs."""
+    """The named tools; each is offered only where the run has what it needs."""
     known = catalogue()
     wanted = list(dict.fromkeys(names))
     unknown = [name for name in wanted if name not in known]
@@ -76,4 +85,4 @@ def toolset(names: Iterable[str]) -> AbstractToolset[RunScope]:
             code="unknown_tool",
         )
     functions: FunctionToolset[RunScope] = FunctionToolset([known[name].definition() for name in wanted])
-    return functions.filtered(lambda context, definition: known[definition.name].needs <= context.deps.signals)
+    return functions.filtered(lambda context, definition: known[definition.name].has_what_it_needs(context.deps))

@@ -50,6 +50,15 @@ class Evidence(WireModel):
     excerpt: str
 
 
+class NextStep(Evidence):
+    """What to do now, in the words of one of the team's runbooks: quoted from a `find_runbooks` call.
+
+    `claim` says which runbook and section; `url` is where people read it, as that call returned it.
+    """
+
+    url: str | None = None
+
+
 class AnswerMoment(WireModel):
     """One entry of the incident's timeline."""
 
@@ -90,6 +99,11 @@ class Report(WireModel):
     remediation: Remediation | None = None
     confidence: float = Field(ge=0, le=1)
     evidence: tuple[Evidence, ...] = ()
+    next_steps: tuple[NextStep, ...] = Field(
+        default=(),
+        exclude_if=lambda steps: not steps,
+        description="What the team's runbooks say to do; absent where none is quoted.",
+    )
     timeline: tuple[AnswerMoment, ...] = ()
 
 

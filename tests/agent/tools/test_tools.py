@@ -18,7 +18,7 @@ from incidentfox.agent.scope import RunScope
 from incidentfox.agent.telemetry.protocol import NoTelemetry, Signal, Telemetry
 from incidentfox.agent.toolbox import Tool, catalogue
 from incidentfox.analysis.signals import DatabaseSession, StatusNotice
-from incidentfox.contracts.configuration import AgentLimits
+from incidentfox.contracts.configuration import MAX_RUNBOOK_CHARACTERS, AgentLimits, Runbook
 from incidentfox.kernel.errors import Failure
 from incidentfox.kernel.redaction import redact
 
@@ -34,6 +34,16 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "show_change": {"ref": "a" * 12},
     "database_activity": {},
     "status_notices": {},
+    "find_runbooks": {"query": "statement timeout", "services": ["orders"]},
+}
+RUNBOOKS = {
+    "orders": Runbook(
+        title="Orders: slow queries",
+        text="# Symptoms\n\nA statement timeout in the logs.\n\n# Mitigation\n\nRoll back the last deploy of orders.",
+        services=("orders*",),
+        url="https://wiki.test/orders",
+    ),
+    "mail": Runbook(title="Mail", text="A statement timeout here is harmless.", services=("mailer",)),
 }
 
 
@@ -58,7 +68,7 @@ class Everything:
         return [StatusNotice(1772361000.0, "dns", "degraded", "resolver not responding")]
 
 
-def context(telemetry: Telemetry) -> RunContext[RunScope]:
+def context(telemetry: Telemetry, runbooks: dict[str, Runbook] | None = None) -> RunContext[RunScope]:
     alert = alert_of(small_incident())
     scope = RunScope(
         run_id="run_x",
@@ -71,6 +81,7 @@ def context(telemetry: Telemetry) -> RunContext[RunScope]:
         nonce="0" * 16,
         started_at=0.0,
         emit=lambda _: None,
+        runbooks=RUNBOOKS if runbooks is None else runbooks,
     )
     return RunContext(deps=scope, model=TestModel(), usage=RunUsage())
 
@@ -85,7 +96,7 @@ async def test_tool(tool: Tool) -> None:
     schema = definition.function_schema.json_schema
     assert definition.description
     assert tool.effect == "read"
-    assert tool.needs
+    assert bool(tool.needs) == (tool.reads == "signals")
     assert all(field.get("description") for field in schema["properties"].values())
     assert inspect.getmodule(tool.function).__doc__  # type: ignore[union-attr]
 
@@ -99,8 +110,9 @@ async def test_tool(tool: Tool) -> None:
         await tool.function(context(everything), **ARGUMENTS[tool.name], limit=10**9)
         await tool.function(context(everything), **ARGUMENTS[tool.name], limit=-1)
 
-    with pytest.raises(Failure, match=r"integrations\.telemetry"):
-        await tool.function(context(NoTelemetry()), **ARGUMENTS[tool.name])
+    where = r"integrations\.telemetry" if tool.reads == "signals" else r"knowledge\.runbooks"
+    with pytest.raises(Failure, match=where):
+        await tool.function(context(NoTelemetry(), {}), **ARGUMENTS[tool.name])
 
 
 async def test_what_does_not_exist_is_said_with_what_does() -> None:
@@ -119,3 +131,30 @@ async def test_the_blocker_is_found() -> None:
     result = await catalogue()["database_activity"].function(context(everything))
     assert [one["pid"] for one in result["blockers"]] == [7]
     assert result["states"] == {"active": 1, "idle in transaction": 1}
+
+
+async def test_runbooks_are_found_with_their_source_and_those_of_others_are_not() -> None:
+    find = catalogue()["find_runbooks"].function
+    result = await find(context(NoTelemetry()), query="statement timeouts", services=["orders-api"])
+    assert result["runbooks"] == 2
+    assert [(one["runbook"], one["heading"]) for one in result["sections"]] == [
+        ("orders", "Symptoms"),
+        ("orders", "Mitigation"),
+    ]
+    assert {one["url"] for one in result["sections"]} == {"https://wiki.test/orders"}
+    assert result["sections"][0]["excerpt"] == "A statement timeout in the logs."
+    assert result["titles"] == []
+    nothing = await find(context(NoTelemetry()), query="certificate expired")
+    assert nothing["sections"] == []
+    assert nothing["titles"] == ["Mail", "Orders: slow queries"]
+
+
+async def test_the_longest_runbooks_make_a_bounded_result() -> None:
+    text = ("# " + "timeout " * 40 + "\n\n" + "timeout " * 4000)[:MAX_RUNBOOK_CHARACTERS]
+    many = {
+        f"r{number}": Runbook(title="t" * 200, text=text, url="https://w.test/" + "u" * 1900) for number in range(20)
+    }
+    result = await catalogue()["find_runbooks"].function(context(NoTelemetry(), many), query="timeout", limit=99)
+    assert len(result["sections"]) == 10
+    assert result["left_out"] > 0
+    assert len(json.dumps(result)) < MAX_RESULT_BYTES // 2

@@ -117,7 +117,7 @@ async def test_a_team_inherits_from_organisation_and_unit(service: Service, tena
     assert effective.document.budgets.run_tokens == 2
     assert effective.document.budgets.day_tokens is None
     assert set(effective.document.models) == {"default", "big"}
-    assert effective.sources == (("platform:defaults", 1), (tenants.org, 1), ("shops", 1), ("checkout", 1))
+    assert effective.sources == (("platform:defaults", 2), (tenants.org, 1), ("shops", 1), ("checkout", 1))
     assert (await admin.effective(tenants.org, "payments")).document.budgets.day_tokens == 10
     assert effective.hash == content_hash(effective.document.model_dump(mode="json", by_alias=True))
 

@@ -38,13 +38,16 @@ from incidentfox.analysis.findings import (
     LogFinding,
     TraceReport,
 )
+from incidentfox.analysis.runbooks import RunbookSection, next_step
 from incidentfox.analysis.signals import Alert, StatusNotice
-from incidentfox.contracts.answer import AnswerMoment, AnswerSuspect, Evidence, Report, RootCause
+from incidentfox.contracts.answer import AnswerMoment, AnswerSuspect, Evidence, NextStep, Report, RootCause
 from incidentfox.contracts.runs import AlertInput
 from incidentfox.kernel.clock import utc
 
 ALERT_SOURCE = "alert"
 """The provenance of the fence in the prompt that holds the alert as JSON."""
+
+_QUERY_CHARACTERS = 500
 
 Basis = Literal["anomalies", "logs", "traces", "changes", "database", "notices"]
 Found = TypeVar("Found")
@@ -161,7 +164,26 @@ def _next(notes: _Notes) -> list[tuple[str, dict[str, Any]]]:
             return stage
     if "show_change" not in notes.asked and (ref := _most_suspect(notes)) is not None:
         return [("show_change", {"ref": ref})]
+    diagnosis = _diagnosis(notes)
+    if "find_runbooks" not in notes.asked and _is_found(diagnosis):
+        return [("find_runbooks", {"query": _trouble(notes, diagnosis), "services": _struck(notes, diagnosis)})]
     return []
+
+
+def _is_found(diagnosis: Diagnosis) -> bool:
+    return diagnosis.enough_evidence and diagnosis.service is not None
+
+
+def _trouble(notes: _Notes, diagnosis: Diagnosis) -> str:
+    """What to look for in the runbooks: the cause, the remedy and the symptom."""
+    alert = _analysed_alert(notes)
+    return " ".join((diagnosis.kind, diagnosis.remediation or "", alert.metric, alert.summary))[:_QUERY_CHARACTERS]
+
+
+def _struck(notes: _Notes, diagnosis: Diagnosis) -> list[str]:
+    """The services that a runbook may be about: the guilty one first, then the one that the page was for."""
+    names = (diagnosis.service, diagnosis.first_failing_service, _analysed_alert(notes).service)
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _most_suspect(notes: _Notes) -> str | None:
@@ -228,7 +250,7 @@ def _diagnosis(notes: _Notes) -> Diagnosis:
 def _report(notes: _Notes) -> Report:
     """The verdict as the report that ends the run."""
     diagnosis = _diagnosis(notes)
-    enough = diagnosis.enough_evidence and diagnosis.service is not None
+    enough = _is_found(diagnosis)
     return Report(
         root_cause=_root_cause(diagnosis) if enough else None,
         first_failing_service=diagnosis.first_failing_service or None,
@@ -240,8 +262,20 @@ def _report(notes: _Notes) -> Report:
         remediation=diagnosis.remediation if enough else None,
         confidence=_share(diagnosis.confidence),
         evidence=tuple(evidence for claim in diagnosis.claims for evidence in _cited(claim, notes)),
+        next_steps=_next_steps(notes, diagnosis) if enough else (),
         timeline=tuple(AnswerMoment(at=utc(moment.time), text=moment.text) for moment in diagnosis.timeline),
     )
+
+
+def _next_steps(notes: _Notes, diagnosis: Diagnosis) -> tuple[NextStep, ...]:
+    """The section of a runbook to follow now, quoted. It is chosen for the verdict and changes nothing of it."""
+    returned = notes.returned.get("find_runbooks")
+    found = notes.read("find_runbooks", "sections", RunbookSection)
+    step = next_step(found, _struck(notes, diagnosis), diagnosis.remediation)
+    if returned is None or step is None:
+        return ()
+    where = f"{step.title} › {step.heading}" if step.heading else step.title
+    return (NextStep(claim=where, tool_call_id=returned.call_id, excerpt=step.excerpt, url=step.url),)
 
 
 def _root_cause(diagnosis: Diagnosis) -> RootCause:

@@ -7,7 +7,7 @@ from incidentfox.contracts.configuration import JsonObject
 PLATFORM_NODE = "platform:defaults"
 """How the defaults appear among the sources of an effective document; no node can have this id."""
 
-PLATFORM_VERSION = 1
+PLATFORM_VERSION = 2
 """Raised with each change of the document below."""
 
 _TOOLS = (
@@ -20,6 +20,7 @@ _TOOLS = (
     "show_change",
     "database_activity",
     "status_notices",
+    "find_runbooks",
 )
 
 _SYSTEM_PROMPT = """\
