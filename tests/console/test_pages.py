@@ -10,6 +10,7 @@ import pytest
 from tests.console import investigation
 from tests.console.conftest import OWN, Desk
 
+from incidentfox.contracts.answer import NextStep
 from incidentfox.contracts.events import AppendRunEvent, RunEventType
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.ids import new_id
@@ -109,6 +110,20 @@ def test_a_run_that_goes_on_works_without_script(desk: Desk) -> None:
     assert "Model asks for database_activity" in page
 
 
+def test_a_quoted_runbook_stands_with_the_verdict(desk: Desk) -> None:
+    run_id = desk.new_run()
+    step = NextStep(
+        claim="Orders: locks › Rolling back", tool_call_id="c9", excerpt="1. Roll back.", url="https://wiki.test/locks"
+    )
+    desk.finish(run_id, investigation.answer(run_id).model_copy(update={"next_steps": (step,)}))
+    with desk.visitor() as visitor:
+        page = visitor.get(f"/runs/{run_id}").text
+    assert "Runbook: Orders: locks › Rolling back" in page
+    assert '<blockquote class="excerpt">1. Roll back.</blockquote>' in page
+    assert 'href="#call-c9"' in page
+    assert 'href="https://wiki.test/locks" rel="noreferrer"' in page
+
+
 def test_hostile_telemetry_stays_text(desk: Desk) -> None:
     content = investigation.alert()
     assert content.alert is not None
@@ -134,7 +149,9 @@ def test_hostile_telemetry_stays_text(desk: Desk) -> None:
     )
     claims = (answer.evidence[0].model_copy(update={"claim": HOSTILE, "excerpt": HOSTILE, "tool_call_id": HOSTILE}),)
     series = answer.plots[0].model_copy(update={"service": HOSTILE, "metric": HOSTILE})
+    step = NextStep(claim=HOSTILE, tool_call_id=HOSTILE, excerpt=HOSTILE, url="javascript:alert(6)")
     changed = {"root_cause": cause, "evidence": claims, "plots": (series,), "blast_radius": (HOSTILE,)}
+    changed |= {"next_steps": (step,)}
     desk.post(run_id, url="javascript:alert(5)")
     desk.finish(run_id, answer.model_copy(update=changed))
     with desk.visitor() as visitor:

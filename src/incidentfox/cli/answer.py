@@ -24,6 +24,10 @@ def print_run(run: Run) -> None:
 def print_answer(answer: Answer) -> None:
     """Root cause, evidence, next step, suspects."""
     _print_verdict(answer)
+    for step in answer.next_steps:
+        console.print(Text.assemble(("\nRunbook     ", "bold"), step.claim, (f"  [{step.tool_call_id}]", "dim")))
+        for line in (*step.excerpt.splitlines(), *([step.url] if step.url else [])):
+            console.print(Text(f"    {line}", style="dim"))
     if answer.evidence:
         console.print(Text("\nEvidence", style="bold"))
         for item in answer.evidence:

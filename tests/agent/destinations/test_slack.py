@@ -16,7 +16,7 @@ from tests.agent.twins import SlackTwin, serve
 from incidentfox.agent.destination import Delivery, known_destinations
 from incidentfox.agent.destinations._slack_message import blocks, plain_text
 from incidentfox.agent.destinations.slack import destination
-from incidentfox.contracts.answer import Answer, AnswerSuspect, Evidence, RootCause, Usage
+from incidentfox.contracts.answer import Answer, AnswerSuspect, Evidence, NextStep, RootCause, Usage
 from incidentfox.contracts.configuration import TeamConfiguration
 from incidentfox.contracts.runs import ReplyTo
 from incidentfox.kernel.egress import AddressRefused
@@ -205,6 +205,27 @@ def test_words_from_outside_cannot_ping_link_or_break_out() -> None:
                 assert "@here" not in text["text"]
                 assert text["verbatim"] is True
     assert "<" not in plain_text(made, URL)
+
+
+def test_a_runbook_is_quoted_with_a_link_that_slack_takes() -> None:
+    attack = "<!channel> @here <https://evil.test|click>"
+    step = NextStep(
+        claim=f"Orders › Rolling back {attack}", tool_call_id="call_6", excerpt=f"1. roll back\n2. {attack}"
+    )
+    steps = (
+        step.model_copy(update={"url": "https://wiki.test/orders"}),
+        step.model_copy(update={"url": "javascript:alert(1)", "excerpt": "x\n" * 5000}),
+        step,
+    )
+    made = [block for block in blocks(answer(next_steps=steps), {}, URL) if "*Runbook*" in str(block)]
+    assert [block.get("accessory", {}).get("url") for block in made] == ["https://wiki.test/orders", None]
+    for block in made:
+        text = block["text"]["text"]
+        assert len(text) <= 3000
+        assert "<" not in text
+        assert "@here" not in text
+        assert all(line.startswith("> ") for line in text.splitlines()[1:])
+    assert "Runbook: Orders › Rolling back" in plain_text(answer(next_steps=steps), URL)
 
 
 def test_an_answer_that_was_finished_without_the_model_says_so() -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from incidentfox.contracts.answer import Answer, Evidence
+from incidentfox.contracts.answer import Answer, Evidence, NextStep
 
 Block = dict[str, Any]
 
@@ -18,6 +18,9 @@ HEADER_CHARACTERS = 150
 SECTION_CHARACTERS = 2900  # of 3,000; escaping is done before cutting
 FIELD_CHARACTERS = 1900  # of 2,000
 MAX_EVIDENCE = 5
+MAX_STEPS = 2
+STEP_CHARACTERS = 900
+_LINK = re.compile(r"https?://[^\s<>|]+", re.IGNORECASE)
 _SHORT_SHA = 8
 _SHA = re.compile(r"^[0-9a-f]{12,64}$")
 # Slack acts on <…> and, in older parsers, on bare @here and friends: a zero-width space takes the teeth out of both.
@@ -49,6 +52,7 @@ def blocks(answer: Answer, tools: Mapping[str, str], run_url: str) -> list[Block
     for number, one in enumerate(answer.evidence[:MAX_EVIDENCE]):
         made.append(_section(("*Why*\n" if number == 0 else "") + _evidence(one, tools)))
     made.append(_section(f"*Next step*\n{next_step(answer)}"))
+    made += [_runbook(number, step) for number, step in enumerate(answer.next_steps[:MAX_STEPS], 1)]
     button = {"type": "button", "text": {"type": "plain_text", "text": "Open the run"}, "url": run_url}
     made.append({"type": "actions", "elements": [{**button, "action_id": "open_run"}]})
     made.append({"type": "context", "elements": [_text(_footer(answer))]})
@@ -60,7 +64,9 @@ def plain_text(answer: Answer, run_url: str) -> str:
     parts = [safe(headline(answer))]
     if answer.root_cause is not None:
         parts.append(safe(answer.root_cause.summary))
-    parts += [f"Confidence: {confidence_words(answer.confidence)}.", next_step(answer), run_url]
+    parts += [f"Confidence: {confidence_words(answer.confidence)}.", next_step(answer)]
+    parts += [f"Runbook: {safe(_cut(step.claim, 220))}" for step in answer.next_steps[:MAX_STEPS]]
+    parts.append(run_url)
     return _cut("\n".join(parts), SECTION_CHARACTERS)
 
 
@@ -119,6 +125,16 @@ def _evidence(evidence: Evidence, tools: Mapping[str, str]) -> str:
     source = tools.get(evidence.tool_call_id, evidence.tool_call_id)
     excerpt = _code(_cut(" ".join(evidence.excerpt.split()), 160))
     return f"• {safe(_cut(evidence.claim, 220))}\n   `{excerpt}` — {safe(source)}"
+
+
+def _runbook(number: int, step: NextStep) -> Block:
+    """A quoted section with a button to the whole runbook, where it has an address that Slack takes."""
+    quoted = "\n".join(f"> {safe(line)}" for line in _cut(step.excerpt.strip(), STEP_CHARACTERS).splitlines())
+    block = _section(f"*Runbook*: {safe(_cut(step.claim, 220))}\n{quoted}")
+    if step.url is None or not _LINK.fullmatch(step.url):
+        return block
+    button = {"type": "button", "text": {"type": "plain_text", "text": "Open the runbook"}, "url": step.url}
+    return {**block, "accessory": {**button, "action_id": f"open_runbook_{number}"}}
 
 
 def _code(text: str) -> str:

@@ -46,6 +46,7 @@ async def run_page(request: Request, session: Reader, run_id: str) -> Response:
         "timeline": timeline,
         "is_live": run.status not in FINISHED,
         "evidence": evidence_of(timeline),
+        "steps": steps_of(timeline.answer),
         "plots": plots_of(timeline.answer),
         "posts": posts_of(effects.items),
         "reading": reading_of(run),
@@ -78,6 +79,19 @@ def evidence_of(timeline: Timeline) -> list[dict[str, Any]]:
             "tool": calls[item.tool_call_id].tool if item.tool_call_id in calls else "tool call",
         }
         for item in (timeline.answer.evidence if timeline.answer else ())
+    ]
+
+
+def steps_of(answer: Answer | None) -> list[dict[str, Any]]:
+    """What the team's runbooks say to do, with the tool call that found it and a usable link."""
+    return [
+        {
+            "title": step.claim,
+            "excerpt": step.excerpt,
+            "anchor": call_anchor(step.tool_call_id),
+            "url": web_address(step.url),
+        }
+        for step in (answer.next_steps if answer else ())
     ]
 
 
