@@ -18,12 +18,15 @@ from pydantic_ai.exceptions import AgentRunError
 
 from incidentfox.agent.budget import Account, Meter
 from incidentfox.agent.fences import FENCE_RULE, fence
+from incidentfox.agent.mcp.live import LiveServers
+from incidentfox.agent.mcp.offers import Servers
+from incidentfox.agent.mcp.toolset import ServerToolset
 from incidentfox.agent.policy import NO_LIMITS, TurnsExhausted, guard_model, guard_tools
 from incidentfox.agent.provider import Provider, chosen_model
 from incidentfox.agent.scope import RunScope
 from incidentfox.agent.settings import PlannerSettings
 from incidentfox.agent.sources import TelemetryFactory, resolve_secret, telemetry_sources
-from incidentfox.agent.toolbox import toolset
+from incidentfox.agent.toolbox import catalogue, toolset
 from incidentfox.agent.withheld import sentences
 from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential
 from incidentfox.contracts.answer import Report
@@ -56,7 +59,7 @@ class Planner:
 
     `open_telemetry` makes the telemetry of one run; `close` ends what the planner itself opened. `client` resolves the
     keys of models; without one only models that need no key can be asked. `choose_model` finds what a configuration
-    calls by a key; a replay puts the recorded model in its place.
+    calls by a key, `open_servers` makes the MCP servers of a run by its id; a replay puts what was recorded there.
     """
 
     configuration: EffectiveConfiguration
@@ -64,6 +67,7 @@ class Planner:
     close: Callable[[], Awaitable[None]]
     client: ConfigServiceClient | None = None
     choose_model: ChooseModel = chosen_model
+    open_servers: Callable[[str], Servers] | None = None
 
     @property
     def tenant(self) -> Tenant:
@@ -91,6 +95,17 @@ class Planner:
         if self.client is None:
             raise Unprocessable("A model with a key needs the Config Service.", code="config_service_required")
         return await resolve_secret(self.client, self.tenant, run_id, name)
+
+    def servers(self, run_id: str) -> Servers:
+        """The MCP servers of one run; nothing is opened yet."""
+        if self.open_servers is not None:
+            return self.open_servers(run_id)
+        taken = {*catalogue(), REPORT_TOOL, *map(_delegation_name, self.document.agents)}
+        return LiveServers(self.document.mcp_servers, frozenset(taken), partial(self.secret, run_id))
+
+    def server_keys(self) -> frozenset[str]:
+        """The MCP servers of the entrance agent and of those below it."""
+        return frozenset(_servers_of(self.document, self.document.entrance_agent, set()))
 
     def tool_names(self) -> tuple[str, ...]:
         """The tools that are on for the entrance agent."""
@@ -147,6 +162,23 @@ def _tools_on(document: TeamConfiguration, agent: AgentConfiguration) -> tuple[s
     return tuple(name for name in agent.tools if name not in document.tools or document.tools[name].enabled)
 
 
+def _servers_on(document: TeamConfiguration, agent: AgentConfiguration) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(agent.mcp_servers))
+    unknown = [key for key in wanted if key not in document.mcp_servers or not document.mcp_servers[key].enabled]
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        raise Unprocessable(f"The configuration has no MCP server {names} that is on.", code="unknown_mcp_server")
+    return wanted
+
+
+def _servers_of(document: TeamConfiguration, key: str, seen: set[str]) -> set[str]:
+    agent = document.agents.get(key)
+    if agent is None or not agent.enabled or key in seen:
+        return set()
+    seen.add(key)
+    return set(agent.mcp_servers).union(*(_servers_of(document, name, seen) for name in agent.sub_agents))
+
+
 def _build(planner: Planner, key: str, scope: RunScope, path: tuple[str, ...]) -> Investigator:
     document = planner.document
     if key in path:
@@ -170,7 +202,10 @@ def _build(planner: Planner, key: str, scope: RunScope, path: tuple[str, ...]) -
         output_type=ToolOutput(Report, name=REPORT_TOOL, description="Write the report that ends the investigation."),
         instructions="\n\n".join(text for text in instructions if text),
         tools=delegations,
-        toolsets=[guard_tools(toolset(_tools_on(document, agent)))],
+        toolsets=[
+            guard_tools(toolset(_tools_on(document, agent))),
+            *(guard_tools(ServerToolset(server), origin="mcp") for server in _servers_on(document, agent)),
+        ],
         retries=3,
     )
 
@@ -194,9 +229,13 @@ def _meter(planner: Planner, provider: Provider, chosen: ModelConfiguration, sco
     return Meter(scope, Account(planner.client, planner.tenant), price, chosen.max_output_tokens)
 
 
+def _delegation_name(key: str) -> str:
+    return f"ask_{key.replace('-', '_')}"
+
+
 def _delegation(key: str, description: str, agent: Investigator) -> FunctionTool[RunScope]:
     """A sub-agent as a tool of the agent above. Its own calls are on the timeline and can be cited; itself cannot."""
-    name = f"ask_{key.replace('-', '_')}"
+    name = _delegation_name(key)
 
     async def ask(ctx: RunContext[RunScope], question: str) -> str:
         scope, call_id = ctx.deps, ctx.tool_call_id or ""

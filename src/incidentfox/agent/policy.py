@@ -173,20 +173,23 @@ class Record(WrapperToolset[RunScope]):
         return outcome
 
 
+@dataclass
 class Fence(WrapperToolset[RunScope]):
-    """Gives the model the result as marked data."""
+    """Gives the model the result as marked data. `origin` is the kind of its provenance: `tool`, or `mcp`."""
+
+    origin: str = "tool"
 
     async def call_tool(self, name: str, tool_args: dict[str, Any], ctx: Context, tool: Definition) -> str:
         """Calls the tool."""
         outcome: Outcome = await self.wrapped.call_tool(name, tool_args, ctx, tool)
         text = json.dumps(outcome.result, ensure_ascii=False)
-        source = f"tool:{name}" if not outcome.is_error else f"tool-error:{name}"
+        source = f"{self.origin}:{name}" if not outcome.is_error else f"{self.origin}-error:{name}"
         return fence(text, source=source, nonce=ctx.deps.nonce, call=ctx.tool_call_id or "")
 
 
-def guard_tools(tools: AbstractToolset[RunScope]) -> AbstractToolset[RunScope]:
+def guard_tools(tools: AbstractToolset[RunScope], origin: str = "tool") -> AbstractToolset[RunScope]:
     """The tools with every policy round them."""
-    return Fence(Record(Limit(Checkpoint(Redact(Boundary(tools))))))
+    return Fence(Record(Limit(Checkpoint(Redact(Boundary(tools))))), origin)
 
 
 # -- models ------------------------------------------------------------------------------------------------------------

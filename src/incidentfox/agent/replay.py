@@ -1,7 +1,8 @@
 """A finished run once more, offline: the recorded model answers, recorded telemetry is read, and the two are compared.
 
 The replay takes the whole way of a run (`runner.investigate`, every policy of `policy.py`) with three things
-exchanged: the model for what it said, the telemetry for what was read, the journal for what was found at the start.
+exchanged: the model for what it said, telemetry and MCP servers for what they gave, the journal for what was found at
+the start.
 It resolves no secret, asks no model, posts nothing and writes nothing. Called by `api.py`.
 """
 
@@ -21,6 +22,7 @@ from incidentfox.agent.differences import first_difference
 from incidentfox.agent.exchange import replayed_response
 from incidentfox.agent.fences import new_nonce
 from incidentfox.agent.journal import Body, PassingJournal
+from incidentfox.agent.mcp.recorded import RecordedServers
 from incidentfox.agent.planner import Planner
 from incidentfox.agent.provider import Provider
 from incidentfox.agent.runner import ending_of, investigate
@@ -157,12 +159,14 @@ async def _again(client: ConfigServiceClient, run: Run, events: list[RunEvent]) 
     signals = frozenset(Signal(name) for name in started["signals"])
     captures = await _captures(client, tenant, run.run_id, reads)
     model = RecordedModel([replayed_response(data) for data in said])
+    servers = RecordedServers(_of(events, RunEventType.MCP_LISTED), _of(events, RunEventType.TOOL_RETURNED))
     provider = Provider("recorded", "What the model of a recorded run said.", lambda *_: model)
     planner = Planner(
         configuration,
         replayed_sources(client, tenant, configuration.document, lambda: ReplayedTelemetry(signals, reads, captures)),
         _nothing_to_close,
         choose_model=lambda *_: (provider, ModelConfiguration()),
+        open_servers=lambda _: servers,
     )
     trace, ended = Trace(), None
     try:

@@ -18,6 +18,7 @@ from pydantic_ai.exceptions import AgentRunError
 from incidentfox.agent import answer, evidence
 from incidentfox.agent.fences import fence, new_nonce
 from incidentfox.agent.journal import Journal, PassingJournal
+from incidentfox.agent.mcp.toolset import learn_offers
 from incidentfox.agent.planner import Planner
 from incidentfox.agent.policy import NO_LIMITS
 from incidentfox.agent.scope import RunScope
@@ -196,6 +197,7 @@ async def _investigate(
             started_at=opened["started_at"],
             emit=events.put_nowait,
             runbooks=planner.runbooks(),
+            servers=planner.servers(run_id),
             redactor=_redactor(planner),
         )
         report = await _think(planner, asked, scope)
@@ -226,6 +228,7 @@ async def _think(planner: Planner, asked: RunInput, scope: RunScope) -> Report:
         "fired_at": scope.fired_at,
     }
     scope.note(RunEventType.RUN_STARTED, "started", started)
+    await learn_offers(scope, planner.server_keys())
     try:
         return (await agent.run(_prompt(asked, scope), deps=scope, usage_limits=NO_LIMITS)).output
     except AgentRunError as error:

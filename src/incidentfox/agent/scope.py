@@ -14,6 +14,7 @@ from typing import Any
 
 from incidentfox.agent.evidence import ToolResult
 from incidentfox.agent.journal import Journal
+from incidentfox.agent.mcp.offers import NoServers, Offer, Servers
 from incidentfox.agent.telemetry.protocol import Signal, Telemetry
 from incidentfox.contracts.answer import Usage
 from incidentfox.contracts.budgets import BudgetLimit
@@ -47,6 +48,8 @@ class RunScope:
     started_at: float
     emit: Callable[[AppendRunEvent], None]
     runbooks: Mapping[str, Runbook] = field(default_factory=dict)
+    servers: Servers = field(default_factory=NoServers)
+    offers: dict[str, Offer] = field(default_factory=dict)
     withheld: set[str] = field(default_factory=set)
     redactor: Redactor = field(default_factory=Redactor)
     now: float = 0.0

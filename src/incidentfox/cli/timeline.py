@@ -62,10 +62,20 @@ def _exhausted(data: Mapping[str, Any]) -> str:
     return f"{data.get('limit')}: {used} of {allowed}, up to {wanted} more wanted; the offline model goes on"
 
 
+def _listed(data: Mapping[str, Any]) -> str:
+    away = data.get("away")
+    if isinstance(away, Mapping):
+        return f"{data.get('server')} is away ({away.get('code')}): the run goes on without it"
+    withheld = [f"{one.get('tool')} ({one.get('code')})" for one in data.get("withheld") or ()]
+    without = f", not {', '.join(withheld)}" if withheld else ""
+    return f"{data.get('server')} offers {len(data.get('tools') or ())} tools{without}"
+
+
 _DETAIL: Mapping[RunEventType, _Describe] = {
     RunEventType.DELIVERY_ACCEPTED: lambda data: f"{data.get('source')} {data.get('event_type')}",
     RunEventType.DELIVERY_ROUTED: _routed,
     RunEventType.RUN_STARTED: lambda data: f"agent {data.get('agent')} with model {data.get('model')}",
+    RunEventType.MCP_LISTED: _listed,
     RunEventType.MODEL_RESPONDED: _responded,
     RunEventType.BUDGET_EXHAUSTED: _exhausted,
     RunEventType.TOOL_CALLED: _called,

@@ -143,6 +143,19 @@ def _started(_: Timeline, event: RunEvent) -> Entry:
     return _entry(event, "play", "idle", f"Agent {data.get('agent')} started", detail)
 
 
+def _listed(_: Timeline, event: RunEvent) -> Entry:
+    data, server = event.data, event.data.get("server")
+    away = data.get("away")
+    if isinstance(away, Mapping):
+        title = f"MCP server {server} is away: the run goes on without it"
+        return _entry(event, "cross", "warn", title, str(away.get("detail") or away.get("code") or ""))
+    withheld = [one for one in data.get("withheld") or () if isinstance(one, Mapping)]
+    detail = f"{len(data.get('tools') or ())} tools offered" + (f", {len(withheld)} withheld" if withheld else "")
+    entry = _entry(event, "tool", "warn" if withheld else "idle", f"MCP server {server} listed", detail)
+    entry.note = "\n".join(f"{one.get('tool')}: {one.get('reason')}" for one in withheld)
+    return entry
+
+
 def _responded(_: Timeline, event: RunEvent) -> Entry:
     data = event.data
     asked = [str(call.get("tool")) for call in data.get("tool_calls") or () if isinstance(call, Mapping)]
@@ -252,6 +265,7 @@ _DESCRIBE: Mapping[RunEventType, Callable[[Timeline, RunEvent], Entry]] = {
     RunEventType.DELIVERY_ACCEPTED: _accepted,
     RunEventType.DELIVERY_ROUTED: _routed,
     RunEventType.RUN_STARTED: _started,
+    RunEventType.MCP_LISTED: _listed,
     RunEventType.MODEL_RESPONDED: _responded,
     RunEventType.BUDGET_EXHAUSTED: _exhausted,
     RunEventType.TOOL_CALLED: _called,

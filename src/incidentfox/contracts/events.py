@@ -15,6 +15,7 @@ class RunEventType(StrEnum):
     DELIVERY_ACCEPTED = "delivery.accepted"  # {delivery_id, source, endpoint_id, event_type, received_at}
     DELIVERY_ROUTED = "delivery.routed"  # {team_node_id, reason, matched, tried}
     RUN_STARTED = "run.started"  # {config_hash, agent, model, tools}
+    MCP_LISTED = "mcp.listed"  # {server, tools: [{tool, name, …}], withheld: [{tool, code, reason}], away}
     MODEL_RESPONDED = "model.responded"  # {model, text, tool_calls: [{tool_call_id, tool}], usage}
     BUDGET_EXHAUSTED = "budget.exhausted"  # {limit, allowed, used, wanted}; the offline model goes on
     TOOL_CALLED = "tool.called"  # {tool_call_id, tool, arguments}
