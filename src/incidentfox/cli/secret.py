@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from incidentfox.cli.config import DryRun
 from incidentfox.cli.output import Json, age, print_items, print_object
 from incidentfox.cli.session import Session, call
-from incidentfox.contracts.configuration import SecretSummary
+from incidentfox.contracts.configuration import SecretRemoval, SecretSummary
 from incidentfox.contracts.page import Page
 
 app = typer.Typer(help='Secrets of a node; configuration refers to them as {"$secret": "name"}.')
@@ -47,6 +48,36 @@ def set_secret(
         return await session.config_service.put_secret(session.org_id, node_id, name, value)
 
     print_object(call(write), as_json=as_json)
+
+
+@app.command("delete")
+def delete_secret(
+    node_id: NodeId,
+    name: Annotated[str, typer.Argument(help="The secret's name.")],
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a secret of a node. Says first which teams refer to it, and what they get from then on."""
+
+    async def look(session: Session) -> SecretRemoval:
+        return await session.config_service.delete_secret(session.org_id, node_id, name, dry_run=True)
+
+    async def delete(session: Session) -> SecretRemoval:
+        return await session.config_service.delete_secret(session.org_id, node_id, name)
+
+    found = call(look)
+    for use in found.uses:
+        typer.echo(f"{use.team_node_id} refers to it at {', '.join(use.pointers)}")
+    if found.used_by > len(found.uses):
+        typer.echo(f"and {found.used_by - len(found.uses)} more teams")
+    instead = f"that of {found.falls_back_to}" if found.falls_back_to else "none: no node above has one of this name"
+    typer.echo(f"They would get {instead}." if found.used_by else "No team refers to it.")
+    if dry_run:
+        return
+    if not yes:
+        typer.confirm("Delete it?", abort=True)
+    call(delete)
+    typer.echo(f"{name} of {node_id} is deleted.")
 
 
 @app.command("rotate")

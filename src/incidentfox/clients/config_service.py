@@ -23,6 +23,7 @@ from incidentfox.contracts.configuration import (
     PutSecret,
     ResolvedSecrets,
     ResolveSecrets,
+    SecretRemoval,
     SecretSummary,
 )
 from incidentfox.contracts.events import AppendRunEvents, RunEvent
@@ -100,9 +101,18 @@ class ConfigServiceClient(TreeCalls, ConfigurationCalls, ChangeRequestCalls):
         call = self._org_call("PUT", org_id, path, Permission.SECRETS_WRITE, PutSecret(value=value))
         return await self._transport.model(call, SecretSummary)
 
-    async def secrets(self, org_id: str, node_id: str) -> Page[SecretSummary]:
-        """The node's secrets, without their values."""
-        call = self._org_call("GET", org_id, f"/nodes/{segment(node_id)}/secrets", Permission.CONFIG_READ)
+    async def delete_secret(self, org_id: str, node_id: str, name: str, *, dry_run: bool = False) -> SecretRemoval:
+        """Deletes a secret of a node, or says who would miss it."""
+        path, query = f"/nodes/{segment(node_id)}/secrets/{segment(name)}", {"dry_run": "true" if dry_run else None}
+        call = self._org_call("DELETE", org_id, path, Permission.SECRETS_WRITE, query=query, repeatable=dry_run)
+        return await self._transport.model(call, SecretRemoval)
+
+    async def secrets(
+        self, org_id: str, node_id: str, *, cursor: str | None = None, limit: int = 100
+    ) -> Page[SecretSummary]:
+        """The node's own secrets by name, without their values."""
+        path, query = f"/nodes/{segment(node_id)}/secrets", {"cursor": cursor, "limit": limit}
+        call = self._org_call("GET", org_id, path, Permission.CONFIG_READ, query=query)
         return await self._transport.model(call, Page[SecretSummary])
 
     async def reencrypt_secrets(self, org_id: str) -> Reencryption:

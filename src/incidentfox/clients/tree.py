@@ -25,9 +25,12 @@ class TreeCalls:
         call = Call("POST", "/api/v1/orgs", Permission.ORGS_CREATE, tenant, request, repeatable=False)
         return await self._transport.model(call, Node)
 
-    async def create_node(self, org_id: str, request: CreateNode) -> Node:
-        """Creates a unit or team; Conflict when the id is taken in the organisation."""
-        call = self._org_call("POST", org_id, "/nodes", Permission.NODES_WRITE, request, repeatable=False)
+    async def create_node(self, org_id: str, request: CreateNode, *, idempotency_key: str | None = None) -> Node:
+        """Creates a unit or team; Conflict when the id is taken in the organisation. The same key again: the same."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else None
+        call = self._org_call(
+            "POST", org_id, "/nodes", Permission.NODES_WRITE, request, headers=headers, repeatable=False
+        )
         return await self._transport.model(call, Node)
 
     async def nodes(self, org_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Node]:

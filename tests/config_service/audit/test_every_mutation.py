@@ -164,7 +164,7 @@ async def prepared(caller: Caller, route: str) -> dict[str, str]:
     if route.endswith(("/exchange", "/me/token")):
         code = (await caller.call("POST /api/v1/sign-in-codes", ana, correlation=setup))["code"]
         more = {"code": code}
-    if route.endswith("/secrets/resolve"):
+    if route.endswith(("/secrets/resolve", "DELETE /api/v1/orgs/{org_id}/nodes/{node_id}/secrets/{name}")):
         more = {"node_id": "checkout"}
     if route == "DELETE /api/v1/orgs/{org_id}/tokens/{token_id}":
         created = await caller.service.with_token(ana).create_token(caller.tenants.org, CreateToken(name="to revoke"))

@@ -9,7 +9,7 @@ from tests.config_service.surroundings import Service, Tenants, as_superuser, ne
 
 from incidentfox.contracts.configuration import ResolveSecrets
 from incidentfox.contracts.permissions import Permission
-from incidentfox.kernel.errors import Failure, Forbidden, NotFound
+from incidentfox.kernel.errors import Conflict, Failure, Forbidden, NotFound
 from incidentfox.kernel.ids import new_id
 from incidentfox.kernel.tenant import Tenant
 
@@ -88,6 +88,60 @@ async def test_a_team_writes_its_own_secrets_only(service: Service, tenants: Ten
         await team.put_secret(tenants.org, "payments", "a", "x")
     with pytest.raises(NotFound):
         await team.secrets(tenants.org, "payments")
+
+
+async def test_a_deletion_says_who_refers_to_the_secret_and_what_they_get_instead(
+    service: Service, tenants: Tenants
+) -> None:
+    admin, org = service.with_token(tenants.admin), tenants.org
+    slack = {"integrations": {"slack": {"bot_token": {"$secret": "slack"}}}}
+    await admin.put_configuration(org, "shops", slack)
+    for node in (org, "shops", "payments"):
+        await admin.put_secret(org, node, "slack", f"of-{node}")
+    would = await admin.delete_secret(org, "shops", "slack", dry_run=True)
+    pointers = ("/integrations/slack/bot_token",)
+    assert [(use.team_node_id, use.pointers) for use in would.uses] == [("checkout", pointers)], "payments has its own"
+    assert (would.used_by, would.falls_back_to, would.dry_run) == (1, org, True)
+    assert await resolve(service, org, "checkout", "slack") == {"slack": "of-shops"}, "a dry run deletes nothing"
+
+    done = await admin.delete_secret(org, "shops", "slack")
+    assert done == would.model_copy(update={"dry_run": False})
+    assert await resolve(service, org, "checkout", "slack") == {"slack": f"of-{org}"}
+    assert await resolve(service, org, "payments", "slack") == {"slack": "of-payments"}
+    with pytest.raises(NotFound) as twice:
+        await admin.delete_secret(org, "shops", "slack")
+    assert twice.value.code == "secret_not_found"
+    event = (await admin.audit_events(org, action="secret.deleted")).items[0]
+    assert (event.target, event.detail) == ("shops/slack", {"used_by": 1, "falls_back_to": org})
+
+    last = await admin.delete_secret(org, org, "slack")
+    assert (last.used_by, last.falls_back_to) == (1, None)
+    assert await resolve(service, org, "checkout", "slack") == {}
+
+
+async def test_a_team_deletes_its_own_secrets_only(service: Service, tenants: Tenants) -> None:
+    admin, team = service.with_token(tenants.admin), service.with_token(tenants.teams["checkout"])
+    for node in (tenants.org, "payments", "checkout"):
+        await admin.put_secret(tenants.org, node, "a", "x")
+    with pytest.raises(Forbidden):
+        await team.delete_secret(tenants.org, tenants.org, "a")
+    with pytest.raises(NotFound):
+        await team.delete_secret(tenants.org, "payments", "a")
+    assert (await team.delete_secret(tenants.org, "checkout", "a")).falls_back_to == tenants.org
+
+
+async def test_the_secrets_of_an_archived_team_stay_as_they_are(service: Service, tenants: Tenants) -> None:
+    admin = service.with_token(tenants.admin)
+    kept = await admin.put_secret(tenants.org, "checkout", "a", "x")
+    await admin.archive_node(tenants.org, "checkout")
+    for work in (
+        admin.put_secret(tenants.org, "checkout", "a", "y"),
+        admin.delete_secret(tenants.org, "checkout", "a"),
+    ):
+        with pytest.raises(Conflict) as refused:
+            await work
+        assert refused.value.code == "node_archived"
+    assert (await admin.secrets(tenants.org, "checkout")).items == (kept,)
 
 
 async def test_a_ciphertext_does_not_open_elsewhere(service: Service, tenants: Tenants) -> None:

@@ -7,9 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from incidentfox.config_service.dependencies import NodePath, org_session, parts_of, service_session
+from incidentfox.config_service.preconditions import DryRun
 from incidentfox.config_service.secrets import service
 from incidentfox.config_service.session import Session
-from incidentfox.contracts.configuration import PutSecret, ResolvedSecrets, ResolveSecrets, SecretSummary
+from incidentfox.contracts.configuration import (
+    PutSecret,
+    ResolvedSecrets,
+    ResolveSecrets,
+    SecretRemoval,
+    SecretSummary,
+)
 from incidentfox.contracts.master_keys import Reencryption
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
@@ -31,6 +38,17 @@ async def put_secret(
 ) -> SecretSummary:
     """Writes a secret of a node; teams below may refer to it. It is never read back."""
     return await service.put_secret(session, parts_of(request).keyring, node_id, name, secret)
+
+
+@router.delete("/orgs/{org_id}/nodes/{node_id}/secrets/{name}")
+async def delete_secret(
+    session: Annotated[Session, org_session(Permission.SECRETS_WRITE)],
+    node_id: NodePath,
+    name: NamePath,
+    dry_run: DryRun = False,
+) -> SecretRemoval:
+    """Deletes a secret of a node, and says which teams refer to it; or, as a dry run, which do now."""
+    return await service.delete_secret(session, node_id, name, dry_run=dry_run)
 
 
 @router.get("/orgs/{org_id}/nodes/{node_id}/secrets")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, func, literal, select, update
+from sqlalchemy import Row, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from incidentfox.config_service.secrets.rules import SealedSecret
@@ -47,6 +47,31 @@ async def ciphertext(session: Session, node_id: str, name: str) -> bytes | None:
     )
     found: bytes | None = (await session.connection.execute(statement)).scalar_one_or_none()
     return found
+
+
+async def remove(session: Session, node_id: str, name: str) -> None:
+    """Deletes a secret of a node."""
+    await session.connection.execute(
+        delete(secrets).where(secrets.c.org_id == session.org_id, secrets.c.node_id == node_id, secrets.c.name == name)
+    )
+
+
+async def set_below(session: Session, node_id: str, name: str) -> set[str]:
+    """The nodes below this one that have a secret of this name of their own."""
+    statement = (
+        select(secrets.c.node_id)
+        .join(
+            node_ancestry,
+            (node_ancestry.c.org_id == secrets.c.org_id) & (node_ancestry.c.node_id == secrets.c.node_id),
+        )
+        .where(
+            secrets.c.org_id == session.org_id,
+            secrets.c.name == name,
+            node_ancestry.c.ancestor_id == node_id,
+            node_ancestry.c.distance > 0,
+        )
+    )
+    return set((await session.connection.execute(statement)).scalars())
 
 
 async def lock_sealed_with(session: Session, key_ids: Collection[str], limit: int) -> list[SealedSecret]:
