@@ -39,6 +39,7 @@ from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
 from incidentfox.contracts.webhooks import CreateEndpoint, Delivery, DeliveryStatus
 from incidentfox.kernel.identity import ServiceIdentity
+from incidentfox.kernel.tls import trust
 from incidentfox.local.database import DATABASE
 from incidentfox.local.installation import PREFERRED_PORTS
 from incidentfox.local.processes import ProcessSpec
@@ -120,7 +121,7 @@ class Product:
         self.config_service = ConfigServiceClient(self.url("config-service"), credential)
         self.orchestrator = OrchestratorClient(self.url("orchestrator"), credential)
         self.agent = AgentClient(self.url("agent"), credential)
-        self.http = httpx2.AsyncClient(timeout=20.0)
+        self.http = httpx2.AsyncClient(timeout=20.0, verify=trust())
         self._replicas = replicas
         self._specs: dict[str, ProcessSpec] = {}
         self._balancers: list[Balancer] = []

@@ -33,6 +33,7 @@ from incidentfox.contracts.recordings import UploadRecording
 from incidentfox.contracts.runs import CreateRun, ExecuteRun, Run, RunInput
 from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
 from incidentfox.kernel.ids import new_id
+from incidentfox.kernel.tls import trust
 
 models.ALLOW_MODEL_REQUESTS = False
 
@@ -146,7 +147,7 @@ class AgentProcess:
             self.process = await asyncio.create_subprocess_exec(
                 *command, env={**os.environ, **self.surroundings.environment()}, stdout=log, stderr=log
             )
-        async with asyncio.timeout(40), httpx2.AsyncClient() as http:
+        async with asyncio.timeout(40), httpx2.AsyncClient(verify=trust()) as http:
             while True:
                 assert self.process.returncode is None, self.log.read_text()
                 try:

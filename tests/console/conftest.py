@@ -46,6 +46,7 @@ from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
 from incidentfox.kernel.ids import new_id
 from incidentfox.kernel.tenant import Tenant
+from incidentfox.kernel.tls import trust
 from incidentfox.local.postgres import EmbeddedPostgres
 
 Result = TypeVar("Result")
@@ -212,7 +213,7 @@ class Desk:
 
     def stranger(self, url: str | None = None) -> httpx2.Client:
         """A client that is not signed in."""
-        return httpx2.Client(base_url=url or self.url, headers=HTML, timeout=_PATIENCE_S)
+        return httpx2.Client(base_url=url or self.url, headers=HTML, timeout=_PATIENCE_S, verify=trust())
 
     async def _found_organisation(self) -> tuple[str, str]:
         platform = self._clients["platform"]

@@ -31,6 +31,7 @@ from incidentfox.contracts.change_requests import OpenChangeRequest, PatchChange
 from incidentfox.contracts.permissions import SERVICE_PERMISSIONS, Permission, Role
 from incidentfox.contracts.tokens import CreateToken
 from incidentfox.contracts.tree import CreateNode, CreateOrganisation, NodeKind
+from incidentfox.kernel.tls import trust
 from incidentfox.kernel.web.openapi import permission_of
 
 pytestmark = pytest.mark.anyio
@@ -130,7 +131,10 @@ async def doors(database: Database, trusted: Trusted) -> AsyncIterator[Doors]:
             "agent": await stack.enter_async_context(serve(agent)),
             "console": await stack.enter_async_context(serve(console)),
         }
-        https = {name: await stack.enter_async_context(httpx2.AsyncClient(base_url=url)) for name, url in urls.items()}
+        https = {
+            name: await stack.enter_async_context(httpx2.AsyncClient(base_url=url, verify=trust()))
+            for name, url in urls.items()
+        }
         https["orchestrator"] = platform.door.http
         apps = {"orchestrator": platform.door.app, "agent": agent, "console": console}
         yield Doors(platform, apps, https, victim, people)

@@ -26,6 +26,7 @@ from incidentfox.kernel.identity import ServiceIdentity
 from incidentfox.kernel.logging import CORRELATION_HEADER, correlation_id
 from incidentfox.kernel.telemetry import trace_headers
 from incidentfox.kernel.tenant import Tenant
+from incidentfox.kernel.tls import trust
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -125,7 +126,7 @@ class Transport:
     ) -> None:
         self._audience = audience
         self._credential = credential
-        self._http = http or httpx2.AsyncClient(base_url=base_url, timeout=_TIMEOUT)
+        self._http = http or httpx2.AsyncClient(base_url=base_url, timeout=_TIMEOUT, verify=trust())
         self._attempts = attempts
 
     async def close(self) -> None:

@@ -22,6 +22,7 @@ from incidentfox.clients.transport import failure_from
 from incidentfox.contracts.webhooks import AcceptedDelivery
 from incidentfox.kernel.clock import Clock, system_clock
 from incidentfox.kernel.errors import Failure, Invalid, Temporary, Unavailable
+from incidentfox.kernel.tls import trust
 
 _TIMEOUT = httpx2.Timeout(10.0, connect=2.0)
 _ATTEMPTS = 5
@@ -36,7 +37,7 @@ class WebhookSender:
         self._url = url
         self._key = _key(secret)
         self._clock = clock
-        self._http = httpx2.AsyncClient(timeout=_TIMEOUT)
+        self._http = httpx2.AsyncClient(timeout=_TIMEOUT, verify=trust())
 
     async def close(self) -> None:
         """Closes the connections."""

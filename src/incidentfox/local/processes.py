@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx2
 
 from incidentfox.kernel.errors import Permanent
+from incidentfox.kernel.tls import trust
 
 # A service that is told to stop finishes its requests for up to 5 s, then its work for up to 10 s.
 _GRACE_S = 20.0
@@ -104,7 +105,7 @@ class Supervisor:
             return
         process = self._running[spec.name]
         deadline = asyncio.get_running_loop().time() + spec.ready_within_s
-        async with httpx2.AsyncClient(timeout=2.0) as http:
+        async with httpx2.AsyncClient(timeout=2.0, verify=trust()) as http:
             while asyncio.get_running_loop().time() < deadline:
                 if process.returncode is not None:
                     break

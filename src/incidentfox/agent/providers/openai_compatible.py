@@ -37,6 +37,7 @@ from incidentfox.kernel.clock import Clock, system_clock
 from incidentfox.kernel.egress import AddressRefused, check_url
 from incidentfox.kernel.errors import Permanent, Timeout, Unavailable
 from incidentfox.kernel.redaction import redact_text
+from incidentfox.kernel.tls import trust
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 MAX_MALFORMED = 2
@@ -132,7 +133,7 @@ class OpenAICompatibleModel(Model):
         timeout = httpx2.Timeout(self._configuration.timeout_s, connect=CONNECT_TIMEOUT_S)
         try:
             async with (
-                httpx2.AsyncClient(timeout=timeout) as http,
+                httpx2.AsyncClient(timeout=timeout, verify=trust()) as http,
                 http.stream("POST", f"{self._base_url}/chat/completions", json=body, headers=headers) as response,
             ):
                 if not response.is_success:

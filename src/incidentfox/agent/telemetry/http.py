@@ -41,6 +41,7 @@ from incidentfox.analysis.signals import (
 from incidentfox.contracts.configuration import TelemetryIntegration
 from incidentfox.kernel.egress import check_address, check_url
 from incidentfox.kernel.errors import Permanent, TooLarge, Unavailable
+from incidentfox.kernel.tls import trust
 
 MAX_BYTES = 32 * 1024 * 1024
 """The most that one source may send for one run."""
@@ -71,7 +72,8 @@ class HttpTelemetry:
         self._integration = integration
         self._window = window
         self._database_url = database_url
-        self._http = http or httpx2.AsyncClient(timeout=httpx2.Timeout(READ_TIMEOUT_S, connect=3.0))
+        timeout = httpx2.Timeout(READ_TIMEOUT_S, connect=3.0)
+        self._http = http or httpx2.AsyncClient(timeout=timeout, verify=trust())
         self._kept: dict[str, Any] = {}
 
     async def available(self) -> frozenset[Signal]:
