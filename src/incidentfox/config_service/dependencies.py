@@ -6,12 +6,12 @@ own, and the caller's team where it is bound to one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Request, Response
 from sqlalchemy.exc import DBAPIError
 
 from incidentfox.config_service.prepared import Prepared
@@ -27,6 +27,7 @@ from incidentfox.kernel.db.signals import Watchers
 from incidentfox.kernel.errors import Conflict, Failure, Forbidden
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
+from incidentfox.kernel.web.progress import Tell, answer, nobody
 
 OrgPath = Annotated[OrgId, Path(description="The organisation's id.")]
 NodePath = Annotated[NodeId, Path(description="The node's id.")]
@@ -61,14 +62,14 @@ def source_address(request: Request) -> str | None:
 
 
 @asynccontextmanager
-async def begin(request: Request, principal: Principal, tenant: Tenant) -> AsyncIterator[Session]:
+async def begin(request: Request, principal: Principal, tenant: Tenant, tell: Tell = nobody) -> AsyncIterator[Session]:
     """One transaction for one tenant: commits at the end, rolls back when the block raises.
 
     Translates what only the database can judge (row-level security, the states of a run) into the error tree.
     """
     try:
         async with parts_of(request).database.transaction(tenant) as connection:
-            yield Session(connection, tenant, principal, source_address(request))
+            yield Session(connection, tenant, principal, source_address(request), tell)
     except DBAPIError as error:
         raise _failure(error) from error
 
@@ -82,11 +83,47 @@ def org_session(permission: Permission) -> Any:
     async def open_session(
         request: Request, org_id: OrgPath, principal: Principal = requires(permission)
     ) -> AsyncIterator[Session]:
-        async with begin(request, principal, org_tenant(principal, org_id)) as session:
-            node_id = request.path_params.get("node_id")
-            yield session if node_id is None else await narrowed(session, node_id)
+        async with _begin_in_org(request, principal, org_id) as session:
+            yield session
 
     return Depends(open_session, scope="function")
+
+
+@dataclass(frozen=True)
+class Work:
+    """A checked caller of a route below `/orgs/{org_id}` whose answer may take seconds, and may be watched."""
+
+    request: Request
+    principal: Principal
+    org_id: str
+
+    async def answer(self, use_case: Callable[[Session], Awaitable[Prepared]]) -> Response:
+        """What the use case answers, committed: plainly, or as the last of some events (`kernel/web/progress.py`)."""
+
+        async def in_one_transaction(tell: Tell) -> Response:
+            async with _begin_in_org(self.request, self.principal, self.org_id, tell) as session:
+                prepared = await use_case(session)
+            return prepared.response()
+
+        return await answer(self.request, in_one_transaction)
+
+
+def org_work(permission: Permission) -> Any:
+    """`work: Annotated[Work, org_work(Permission.X)]`: as `org_session`, for what begins its transaction by itself."""
+
+    async def check(request: Request, org_id: OrgPath, principal: Principal = requires(permission)) -> Work:
+        return Work(request, principal, org_id)
+
+    return Depends(check)
+
+
+@asynccontextmanager
+async def _begin_in_org(
+    request: Request, principal: Principal, org_id: str, tell: Tell = nobody
+) -> AsyncIterator[Session]:
+    async with begin(request, principal, org_tenant(principal, org_id), tell) as session:
+        node_id = request.path_params.get("node_id")
+        yield session if node_id is None else await narrowed(session, node_id)
 
 
 def org_tenant(principal: Principal, org_id: str) -> Tenant:

@@ -17,17 +17,18 @@ class Prepared:
 
     body: bytes
     etag: str | None = None
+    status: int = 200
 
     def response(self) -> Response:
         """The answer."""
         headers = {"ETag": self.etag} if self.etag is not None else None
-        return Response(self.body, media_type="application/json", headers=headers)
+        return Response(self.body, self.status, media_type="application/json", headers=headers)
 
     def weight(self) -> int:
         """The bytes that it takes to keep this."""
         return len(self.body) + _OVERHEAD
 
 
-def prepare(model: BaseModel, etag: str | None = None) -> Prepared:
+def prepare(model: BaseModel, etag: str | None = None, status: int = 200) -> Prepared:
     """The answer that says this, in the very bytes that FastAPI would send."""
-    return Prepared(model.model_dump_json(by_alias=True).encode(), etag)
+    return Prepared(model.model_dump_json(by_alias=True).encode(), etag, status)

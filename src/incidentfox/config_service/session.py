@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from incidentfox.kernel.errors import Forbidden
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal
+from incidentfox.kernel.web.progress import Tell, nobody
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Session:
     tenant: Tenant
     principal: Principal
     source_address: str | None
+    tell: Tell = nobody
+    """Takes word of how far the use case is, for a caller who watches."""
 
     @property
     def org_id(self) -> str:

@@ -57,14 +57,24 @@ def step(parent: Standing, level: Level) -> Standing:
     return Standing(level, raw, parent.held + hold(level, bare.effective())) if level.policies else bare
 
 
+class Walk:
+    """The way down from `parent`: a node below it and all nodes below that, each after its own parent."""
+
+    def __init__(self, parent: Standing) -> None:
+        self._parent = parent
+        self._standings: dict[str | None, Standing] = {}
+
+    def step(self, level: Level) -> Standing:
+        """The next node."""
+        standing = step(self._standings.get(level.parent_id, self._parent), level)
+        if not level.is_team:
+            self._standings[level.node_id] = standing
+        return standing
+
+
 def walk(parent: Standing, nodes: Iterable[Level]) -> Iterator[Standing]:
     """A node below `parent` and all nodes below it, each after its parent."""
-    standings: dict[str | None, Standing] = {}
-    for level in nodes:
-        standing = step(standings.get(level.parent_id, parent), level)
-        if not level.is_team:
-            standings[level.node_id] = standing
-        yield standing
+    return map(Walk(parent).step, nodes)
 
 
 @dataclass

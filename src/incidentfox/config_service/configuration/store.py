@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Any
 
@@ -91,14 +92,33 @@ async def path_levels(session: Session, node_id: str) -> list[Level]:
 
 
 async def subtree_levels(session: Session, node_id: str) -> list[Level]:
-    """The node and all nodes below it, each after its parent.
+    """The node and all nodes below it, each after its parent."""
+    return [level async for level in read_subtree(session, node_id)]
+
+
+async def read_subtree(session: Session, node_id: str) -> AsyncGenerator[Level]:
+    """The same, one after the other. Who does not read to the end closes it, before anything else is asked.
 
     Fetched in pieces: to decode ten thousand documents at once would keep every other request waiting for a second.
     """
     ancestry = node_ancestry.c
     statement = _levels(session, ancestry.node_id, ancestry.ancestor_id == node_id, order=ancestry.distance)
-    rows = await session.connection.stream(statement)
-    return [_level(row) async for piece in rows.partitions(_PIECE) for row in piece]
+    async with session.connection.stream(statement) as rows:
+        async for piece in rows.partitions(_PIECE):
+            for row in piece:
+                yield _level(row)
+
+
+async def count_teams(session: Session, node_id: str) -> int:
+    """How many teams there are at the node and below it."""
+    ancestry, nodes = node_ancestry.c, org_nodes.c
+    statement = (
+        select(func.count())
+        .select_from(node_ancestry)
+        .join(org_nodes, (nodes.org_id == ancestry.org_id) & (nodes.node_id == ancestry.node_id))
+        .where(ancestry.org_id == session.org_id, ancestry.ancestor_id == node_id, nodes.kind == NodeKind.TEAM)
+    )
+    return (await session.connection.execute(statement)).scalar_one()
 
 
 async def keep_effective(session: Session, node_id: str, document_hash: str, document: str) -> None:

@@ -7,7 +7,8 @@ edit of a child cannot both slip through.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,8 +16,8 @@ from incidentfox.config_service.audit.service import Fact, record
 from incidentfox.config_service.configuration import store
 from incidentfox.config_service.configuration.differences import differences
 from incidentfox.config_service.configuration.governance import loosened, read_policies
-from incidentfox.config_service.configuration.judgement import Judgement, Standing, stand, walk
-from incidentfox.config_service.configuration.levels import POLICIES
+from incidentfox.config_service.configuration.judgement import Judgement, Standing, Walk, stand
+from incidentfox.config_service.configuration.levels import POLICIES, Level
 from incidentfox.config_service.configuration.pointers import join
 from incidentfox.config_service.configuration.refusals import REFUSED, as_refusal, refusals, refuse_invalid
 from incidentfox.config_service.configuration.rules import default_team, judge_own, merge_patch
@@ -28,6 +29,7 @@ from incidentfox.config_service.tree.store import lock_tree
 from incidentfox.contracts.configuration import ConfigurationVersion, JsonObject
 from incidentfox.contracts.explanation import WritePreview
 from incidentfox.contracts.problem import FieldError
+from incidentfox.contracts.progress import Progress
 from incidentfox.contracts.tree import Node, NodeKind
 from incidentfox.kernel.crypto import canonical_json, content_hash
 from incidentfox.kernel.errors import Failure, TooLarge
@@ -102,14 +104,25 @@ async def preview(session: Session, change: DocumentChange, *, approved: bool = 
     )
 
 
-async def judge_all(judgement: Judgement, before: Iterable[Standing | None], after: Iterable[Standing]) -> None:
-    """Judges node after node, and lets others have the event loop now and then."""
-    for number, (old, new) in enumerate(zip(before, after, strict=True), start=1):
-        judgement.look(old, new)
-        if judgement.is_full:
-            return
-        if number % _BATCH == 0:
-            await asyncio.sleep(0)
+async def judge_below(
+    session: Session, judgement: Judgement, compare: Callable[[Level], tuple[Standing | None, Standing]]
+) -> None:
+    """Judges the centre and all nodes below it as they are read; `compare` says what each was and what it becomes.
+
+    Tells how far it is, and lets others have the event loop now and then.
+    """
+    teams = await store.count_teams(session, judgement.focus)
+    session.tell(Progress(judged=0, teams=teams))
+    number = judged = 0
+    async with aclosing(store.read_subtree(session, judgement.focus)) as levels:
+        async for level in levels:
+            judgement.look(*compare(level))
+            if judgement.is_full:
+                return
+            number, judged = number + 1, judged + level.is_team
+            if number % _BATCH == 0:
+                session.tell(Progress(judged=judged, teams=teams))
+                await asyncio.sleep(0)
 
 
 def judge_document(kind: NodeKind, document: JsonObject) -> None:
@@ -138,9 +151,13 @@ async def _plan(session: Session, change: DocumentChange, *, shows: bool) -> _Pl
         message = "A policy that demands approval changes with approval only."
         judgement.approvals.append(FieldError(pointer=join((POLICIES, path)), message=message))
     parent = stand((await store.path_levels(session, node.node_id))[:-1])
-    nodes = await store.subtree_levels(session, node.node_id)
-    changed = [replace(nodes[0], document=document), *nodes[1:]]
-    await judge_all(judgement, walk(parent, nodes), walk(parent, changed))
+    old, new = Walk(parent), Walk(parent)
+
+    def compare(level: Level) -> tuple[Standing, Standing]:
+        written = replace(level, document=document) if level.node_id == node.node_id else level
+        return old.step(level), new.step(written)
+
+    await judge_below(session, judgement, compare)
     return plan
 
 

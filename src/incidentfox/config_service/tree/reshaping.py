@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 
 from incidentfox.config_service.audit.service import Fact, record
-from incidentfox.config_service.configuration.judgement import Judgement, Standing, stand, walk
+from incidentfox.config_service.configuration.judgement import Judgement, Standing, Walk, stand, step, walk
 from incidentfox.config_service.configuration.levels import Level
 from incidentfox.config_service.configuration.refusals import REFUSED, as_refusal, refusals
 from incidentfox.config_service.configuration.rules import default_team, read_effective
@@ -20,7 +20,7 @@ from incidentfox.config_service.configuration.store import (
     path_levels,
     subtree_levels,
 )
-from incidentfox.config_service.configuration.writing import Approval, judge_all, judge_document
+from incidentfox.config_service.configuration.writing import Approval, judge_below, judge_document
 from incidentfox.config_service.preconditions import require_version
 from incidentfox.config_service.routing.service import claim_identifiers
 from incidentfox.config_service.session import Session
@@ -206,7 +206,7 @@ async def _judge_creation(session: Session, request: CreateNode) -> Judgement:
     above = stand(await path_levels(session, request.parent_id))
     level = Level(request.node_id, request.parent_id, request.kind, 1, document)
     judgement = Judgement(request.node_id, baseline=above)
-    await judge_all(judgement, [Standing(level, above.raw)], walk(above, [level]))
+    judgement.look(Standing(level, above.raw), step(above, level))
     return judgement
 
 
@@ -219,12 +219,15 @@ async def _judge_update(session: Session, node: Node, update: UpdateNode, *, sho
     judge_move(node, parent, wanted, await store.depth(session, wanted), subtree)
     if parent is not None:
         require_live(parent)
-    nodes = await subtree_levels(session, node.node_id)
-    old = stand((await path_levels(session, node.node_id))[:-1])
-    new = stand(await path_levels(session, wanted))
-    judgement = Judgement(node.node_id, shows, baseline=new)
-    moved = [replace(nodes[0], parent_id=wanted), *nodes[1:]]
-    await judge_all(judgement, walk(old, nodes), walk(new, moved))
+    there = stand(await path_levels(session, wanted))
+    old, new = Walk(stand((await path_levels(session, node.node_id))[:-1])), Walk(there)
+
+    def compare(level: Level) -> tuple[Standing, Standing]:
+        moved = replace(level, parent_id=wanted) if level.node_id == node.node_id else level
+        return old.step(level), new.step(moved)
+
+    judgement = Judgement(node.node_id, shows, baseline=there)
+    await judge_below(session, judgement, compare)
     return judgement
 
 
@@ -232,10 +235,9 @@ async def _judge_restoring(session: Session, node: Node) -> Judgement:
     path = await path_levels(session, node.node_id)
     if path[:-1] and path[-2].archived:
         raise Conflict(f"{path[-2].node_id!r} above is archived. Restore that first.", code="node_archived")
-    nodes = await subtree_levels(session, node.node_id)
+    restored = Walk(stand(path[:-1]))
     judgement = Judgement(node.node_id)
-    restored = [replace(level, archived=False) for level in nodes]
-    await judge_all(judgement, [None] * len(nodes), walk(stand(path[:-1]), restored))
+    await judge_below(session, judgement, lambda level: (None, restored.step(replace(level, archived=False))))
     return judgement
 
 
