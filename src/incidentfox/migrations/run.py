@@ -27,7 +27,9 @@ DURABLE_SERVICES = ("orchestrator", "agent")
 
 
 class MigrationFailed(Permanent):
-    """The database could not be brought to a revision. The step that failed was rolled back; those before it stay."""
+    """The database could not be brought to a revision. The step that failed was rolled back; those before it stay, and
+    so does what is done outside of a transaction (`concurrently.py`), which is done again.
+    """
 
     default_code = "migration_failed"
 
@@ -46,8 +48,8 @@ def migrate(owner_url: str, revision: str = "head") -> None:
         # The driver's own words: what SQLAlchemy makes of them begins with a class.
         said = (error.orig and error.orig.__cause__) or error.orig if isinstance(error, DBAPIError) else error
         raise MigrationFailed(
-            f"The database was not migrated: {_first_line(said)} Nothing of the step that failed was kept: mend what it"
-            " names, then migrate again."
+            f"The database was not migrated: {_first_line(said)} The step that failed is done anew: mend what it names,"
+            " then migrate again."
         ) from error
 
 

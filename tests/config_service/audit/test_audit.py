@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import anyio
 import psycopg
 import pytest
@@ -118,15 +120,22 @@ async def test_events_are_listed_newest_first_in_pages(service: Service, tenants
     for number in range(5):
         event = AppendAuditEvent(event_key=str(number), action="delivery.received", target=f"dlv_{number}")
         await orchestrator.append_audit_event(tenants.org, event)
-    seen, cursor = [], None
-    while True:
-        page = await admin.audit_events(tenants.org, action="delivery.received", cursor=cursor, limit=2)
-        seen += [event.event_id for event in page.items]
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    assert len(seen) == 5
-    assert seen == sorted(seen, reverse=True)
+    newest = (await admin.audit_events(tenants.org, action="delivery.received")).items
+    for wanted in (
+        AuditFilters(action="delivery.received"),
+        AuditFilters(action="delivery.received", since=newest[-1].at),
+        AuditFilters(action="delivery.received", until=newest[0].at + timedelta(microseconds=1)),
+    ):
+        seen, cursor = [], None
+        while True:
+            page = await admin.audit_events(tenants.org, wanted=wanted, cursor=cursor, limit=2)
+            seen += [event.event_id for event in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert seen == [event.event_id for event in newest]
+        assert len(seen) == 5
+        assert seen == sorted(seen, reverse=True)
 
 
 async def test_a_team_sees_its_own_events(service: Service, tenants: Tenants) -> None:

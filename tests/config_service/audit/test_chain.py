@@ -8,6 +8,7 @@ from datetime import timedelta
 from io import StringIO
 
 import anyio
+import anyio.to_thread
 import psycopg
 import pytest
 from tests.config_service.surroundings import Service, Tenants, as_superuser, query, tenant_settings
@@ -75,9 +76,9 @@ async def test_a_writer_never_waits_for_the_sealer_and_late_commits_are_sealed_l
         f" VALUES ('{tenants.org}', 'aud_late', 'late', now(), 'a', 'late', 't')".encode()
     )
     with psycopg.connect(service.database.superuser_url) as holder:
-        holder.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7226300553))", (tenants.org,)
-        )  # the sealer cannot move
+        # From here on the sealer cannot move. In a thread: the service's own sealer may be at work in this one.
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7226300553))"
+        await anyio.to_thread.run_sync(holder.execute, lock, (tenants.org,))
         await service.with_token(tenants.admin).put_secret(tenants.org, "checkout", "a", "x")
     before = await settled(service, tenants)
     late.commit()
@@ -160,6 +161,18 @@ async def test_an_event_that_is_kept_from_the_chain_is_counted(service: Service,
     found = await verdict(service, tenants, kept)
     assert found.broken is not None
     assert found.broken.seq == chain.end.seq
+
+
+async def test_the_service_itself_takes_no_event_off_the_waiting_list(service: Service, tenants: Tenants) -> None:
+    for team in ("*", "checkout"):
+        statement = (
+            "INSERT INTO config_audit_events (org_id, event_id, event_key, team_node_id, at, actor, action, target)"
+            f" VALUES ('{tenants.org}', 'aud_x', 'x', 'checkout', now(), 'a', 'a', 't');"
+            " CREATE TEMPORARY TABLE config_audit_seals AS SELECT org_id, event_id FROM config_audit_events;"
+            f" DELETE FROM config_audit_unsealed WHERE org_id = '{tenants.org}'"
+        )
+        with pytest.raises(psycopg.errors.CheckViolation, match="waits until a link holds it"):
+            query(service.database, statement, tenant_settings(tenants.org, team))
 
 
 @pytest.mark.parametrize("form", ExportFormat)

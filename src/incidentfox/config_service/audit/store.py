@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Table, delete, func, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, Table, delete, func, select, tuple_, union
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +16,7 @@ from incidentfox.config_service.session import Session
 from incidentfox.contracts.audit import AuditEvent, AuditFilters, SealedAuditEvent
 from incidentfox.kernel.hash_chain import GENESIS, Link, Point
 
+_LATE_BY = timedelta(minutes=1)  # by which an event may be committed, and so sealed, after one that says it is younger
 _LOCK_SPACE = 7_226_300_553  # arbitrary, ours: keeps these locks apart from any other advisory lock
 
 
@@ -41,8 +42,19 @@ async def event_by_key(session: Session, event_key: str) -> AuditEvent | None:
 
 async def newest_events(session: Session, wanted: AuditFilters, before_id: str | None, limit: int) -> list[AuditEvent]:
     """Events older than `before_id`, newest first. `since` counts, `until` does not."""
+    rows = await session.connection.execute(search(session, wanted, before_id).limit(limit))
+    return [_event(row) for row in rows]
+
+
+def search(session: Session, wanted: AuditFilters, before_id: str | None) -> Select[Any]:
+    """The statement of a search: by id, which is the order of each index (migration 0014).
+
+    Within a span of time by time: else Postgres, which cannot know that ids follow time, would read everything that is
+    newer than the span.
+    """
     table = audit_events.c
     statement = select(audit_events).where(table.org_id == session.org_id)
+    by_time = wanted.since is not None or wanted.until is not None
     for name in ("action", "actor", "target", "team_node_id", "correlation_id"):
         value = getattr(wanted, name)
         if value is not None:
@@ -52,9 +64,9 @@ async def newest_events(session: Session, wanted: AuditFilters, before_id: str |
     if wanted.until is not None:
         statement = statement.where(table.at < wanted.until)
     if before_id is not None:
-        statement = statement.where(table.event_id < before_id)
-    rows = await session.connection.execute(statement.order_by(table.event_id.desc()).limit(limit))
-    return [_event(row) for row in rows]
+        older = tuple_(table.at, table.event_id) < tuple_(_time_of(session, before_id), before_id)
+        statement = statement.where(older if by_time else table.event_id < before_id)
+    return statement.order_by(*((table.at.desc(),) if by_time else ()), table.event_id.desc())
 
 
 async def orgs_with_unsealed(connection: AsyncConnection) -> list[str]:
@@ -84,10 +96,7 @@ async def next_unsealed(session: Session, limit: int) -> list[tuple[int, AuditEv
     waiting = audit_unsealed.c
     statement = (
         select(waiting.position, audit_events)
-        .join(
-            audit_events,
-            (audit_events.c.org_id == waiting.org_id) & (audit_events.c.event_id == waiting.event_id),
-        )
+        .join(audit_events, _same_event(audit_unsealed))
         .where(waiting.org_id == session.org_id)
         .order_by(waiting.position)
         .limit(limit)
@@ -109,11 +118,24 @@ async def seal(session: Session, sealed: Sequence[tuple[int, str, Link]]) -> Non
 
 
 async def count_unsealed(session: Session) -> int:
-    """Events that no link holds. Counted on the events themselves: the waiting list could have been tampered with."""
-    of_event = (audit_seals.c.org_id == audit_events.c.org_id) & (audit_seals.c.event_id == audit_events.c.event_id)
-    statement = select(func.count()).where(
-        audit_events.c.org_id == session.org_id, ~select(audit_seals.c.seq).where(of_event).exists()
+    """Events that no link holds: those that wait, and those whose links were cut off the end of the chain.
+
+    The database keeps an event on the waiting list until it is sealed (migration 0014), so this compares what waits and
+    the newest events, and not all of them with all links. A link that is missing further back is found by its number.
+    """
+    last = select(audit_seals.c.event_id).where(audit_seals.c.org_id == session.org_id)
+    end = last.order_by(audit_seals.c.seq.desc()).limit(1).scalar_subquery()
+    at_end = (await session.connection.execute(select(_time_of(session, end)))).scalar_one()
+    of_org = audit_events.c.org_id == session.org_id
+    waiting = (
+        select(audit_events.c.event_id)
+        .join(audit_unsealed, _same_event(audit_unsealed))
+        .where(of_org, audit_unsealed.c.org_id == session.org_id, ~_is_sealed())
     )
+    newest = select(audit_events.c.event_id).where(of_org, ~_is_sealed())
+    if at_end is not None:
+        newest = newest.where(audit_events.c.at >= at_end - _LATE_BY)
+    statement = select(func.count()).select_from(union(waiting, newest).subquery())
     counted: int = (await session.connection.execute(statement)).scalar_one()
     return counted
 
@@ -123,7 +145,7 @@ async def links_between(session: Session, after: int, upto: int, limit: int) -> 
     table = audit_seals.c
     statement = (
         select(table.seq, table.previous_hash, table.hash, audit_events)
-        .outerjoin(audit_events, (audit_events.c.org_id == table.org_id) & (audit_events.c.event_id == table.event_id))
+        .outerjoin(audit_events, _same_event(audit_seals))
         .where(table.org_id == session.org_id, table.seq > after, table.seq <= upto)
         .order_by(table.seq)
         .limit(limit)
@@ -142,9 +164,8 @@ async def links_between(session: Session, after: int, upto: int, limit: int) -> 
 
 async def span_of_time(session: Session, since: datetime | None, until: datetime | None) -> tuple[Point, Point] | None:
     """The unbroken part of the chain that holds every event of a span of time, as (start, end); None: there is none."""
-    of_event = (audit_seals.c.org_id == audit_events.c.org_id) & (audit_seals.c.event_id == audit_events.c.event_id)
     statement = select(func.min(audit_seals.c.seq), func.max(audit_seals.c.seq)).where(
-        audit_seals.c.org_id == session.org_id, of_event
+        audit_seals.c.org_id == session.org_id, _same_event(audit_seals)
     )
     if since is not None:
         statement = statement.where(audit_events.c.at >= since)
@@ -157,6 +178,21 @@ async def span_of_time(session: Session, since: datetime | None, until: datetime
     ends = select(*columns).where(audit_seals.c.org_id == session.org_id, audit_seals.c.seq.in_((first, last)))
     rows = sorted((await session.connection.execute(ends)).all())
     return Point(first - 1, rows[0].previous_hash), Point(last, rows[-1].hash)
+
+
+def _time_of(session: Session, event_id: Any) -> ScalarSelect[datetime]:
+    """When an event happened, given its id or what selects that; NULL where it is not there."""
+    found = audit_events.alias()
+    statement = select(found.c.at).where(found.c.org_id == session.org_id, found.c.event_id == event_id)
+    return statement.scalar_subquery()
+
+
+def _same_event(table: Table) -> ColumnElement[bool]:
+    return (table.c.org_id == audit_events.c.org_id) & (table.c.event_id == audit_events.c.event_id)
+
+
+def _is_sealed() -> ColumnElement[bool]:
+    return select(audit_seals.c.seq).where(_same_event(audit_seals)).exists()
 
 
 async def _last_point(session: Session, table: Table) -> Point | None:

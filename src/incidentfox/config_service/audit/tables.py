@@ -1,4 +1,4 @@
-"""The tables of audit events and of their chain. Made by migrations 0002 and 0004.
+"""The tables of audit events and of their chain. Made by migrations 0002, 0004 and 0014.
 
 The service's role may insert and read events and seals, nothing else.
 """
@@ -35,7 +35,8 @@ audit_unsealed = Table(
     Column("position", BigInteger, Identity(always=True), primary_key=True),
     Column("event_id", Text, nullable=False),
 )
-"""Events that wait for the sealer. Filled by a trigger; ordered by when they were written, not by when they say."""
+"""Events that wait for the sealer. Filled by a trigger; ordered by when they were written, not by when they say. Another
+trigger keeps each on the list until a link holds it."""
 
 audit_seals = Table(
     "config_audit_seals",
