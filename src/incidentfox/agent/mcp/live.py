@@ -78,5 +78,5 @@ class LiveServers:
 
 
 async def _sdk() -> Any:
-    """`session.py`, in a thread: importing it takes more than a second."""
+    """`session.py`, in a thread: importing it takes half a second."""
     return await asyncio.to_thread(importlib.import_module, "incidentfox.agent.mcp.session")
