@@ -189,6 +189,10 @@ def test_the_next_step_is_the_remedy_of_the_verdict_else_an_action() -> None:
 
 
 def test_a_runbook_for_everybody_must_be_about_it() -> None:
+    everywhere = RunbookText("pool", POOL.title, POOL.text, ("*",))
+    assert find_sections([everywhere], "acquiring", ["x"]) == find_sections([everywhere], "acquiring")
+    assert next_step(find_sections([everywhere], "acquiring", ["x"]), ["x"], None) is None
+    assert next_step(find_sections([everywhere], "acquiring a connection", ["x"]), ["x"], None) is not None
     assert heading_of_step("handshake", ["frontend"], "rollback") is None
     assert heading_of_step("host run", ["frontend"], "rollback") is None
     assert heading_of_step("timeout", ["frontend"], "rollback") is None

@@ -111,13 +111,13 @@ def find_sections(runbooks: Iterable[RunbookText], query: str, services: Sequenc
     found: list[RunbookSection] = []
     for passage, score in zip(passages, own, strict=True):
         runbook = passage.runbook
-        names = concerns(runbook.services, services)
-        if runbook.services and services and not names:
+        if runbook.services and services and not concerns(runbook.services, services):
             continue
+        names = _names(runbook, services)
         total = (score + _SHARE_OF_BEST * best[runbook.key]) * (_NAMED if names else 1.0)
         found.append(_section(passage, total, asked))
     hits = sorted((one for one in found if one.score > 0), key=lambda one: -one.score)
-    return hits or [one for one in found if concerns(one.services, services)]
+    return hits or [one for one in found if _names(one, services)]
 
 
 def next_step(
@@ -135,7 +135,7 @@ def next_step(
     for sections in runbooks.values():
         shared = {word for section in sections for word in section.matched}
         told = {word for section in sections for word in _words(f"{section.title} {section.heading}")}
-        if not (shared if concerns(sections[0].services, services) else len(shared) >= 2 and shared & told):
+        if not (shared if _names(sections[0], services) else len(shared) >= 2 and shared & told):
             continue
         wanted = _REMEDY_HEADINGS[remedy] if remedy else _ACTION
         return min(
@@ -149,6 +149,11 @@ def concerns(patterns: Iterable[str], services: Iterable[str]) -> bool:
     """Whether one of the patterns names one of the services, in upper or lower case."""
     names = [service.casefold() for service in services]
     return any(_matches(pattern.casefold(), name) for pattern in patterns for name in names)
+
+
+def _names(found: RunbookText | RunbookSection, services: Iterable[str]) -> bool:
+    """Whether it names one of the services; `*` alone names none: it is about every service."""
+    return concerns([pattern for pattern in found.services if pattern.strip("*")], services)
 
 
 def _matches(pattern: str, service: str) -> bool:

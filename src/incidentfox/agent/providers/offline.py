@@ -166,7 +166,8 @@ def _next(notes: _Notes) -> list[tuple[str, dict[str, Any]]]:
         return [("show_change", {"ref": ref})]
     diagnosis = _diagnosis(notes)
     if "find_runbooks" not in notes.asked and _is_found(diagnosis):
-        return [("find_runbooks", {"query": _trouble(notes, diagnosis), "services": _struck(notes, diagnosis)})]
+        question = {"query": _trouble(notes, diagnosis), "services": _struck(notes, diagnosis), "limit": 10}
+        return [("find_runbooks", question)]
     return []
 
 
