@@ -100,3 +100,22 @@ def test_a_node_is_moved_archived_restored_and_deleted(incidentfox: CommandLine,
     deleted = incidentfox("node", "delete", team, "--yes")
     assert deleted.out.splitlines()[-1].startswith(f"{team} is deleted.")
     assert team not in incidentfox("node", "list").out
+
+
+def test_a_runbook_is_read_whole_and_listed_in_brief(incidentfox: CommandLine, team: str) -> None:
+    text = "# Mitigation\n\n" + "Roll back [orders].\n" * 200
+    runbook = {"title": "Orders: locks", "text": text, "services": ["orders"], "url": "https://wiki.test/locks"}
+    dry = incidentfox(
+        "config", "patch", team, "-", "--dry-run", stdin=json.dumps({"knowledge": {"runbooks": {"locks": runbook}}})
+    )
+    assert "Nothing was written." in dry.out
+    write(incidentfox, "patch", team, {"knowledge": {"runbooks": {"locks": runbook}}})
+    assert json.loads(incidentfox("config", "show", team).out)["document"]["knowledge"]["runbooks"]["locks"] == runbook
+    table = incidentfox("config", "explain", team, "/knowledge").out
+    assert [line.split()[0] for line in table.splitlines()[1:]] == [
+        f"/knowledge/runbooks/locks/{key}" for key in ("enabled", "title", "text", "services", "url")
+    ]
+    assert "# Mitigation" in table
+    assert max(map(len, (*table.splitlines(), *dry.out.splitlines()))) <= 200
+    full = incidentfox("config", "explain", team, "/knowledge/runbooks/locks/text").out
+    assert full.count("[orders]") == 200
