@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from tests.console import investigation
 
+from incidentfox.cli.timeline import describe
 from incidentfox.console.timeline import Timeline, build, call_anchor, web_address
 from incidentfox.contracts.events import RunEvent, RunEventType
 
@@ -41,6 +42,25 @@ def test_a_budget_that_is_used_up_is_said() -> None:
     (entry,) = build([event(RunEventType.BUDGET_EXHAUSTED, data)], None).entries
     assert (entry.tone, entry.title) == ("warn", "Budget used up: the offline model goes on")
     assert entry.detail == "day_tokens: 198,500 of 200,000 used, the next request may take 9,000"
+
+
+def test_what_of_an_mcp_server_is_used_and_what_is_not_is_said() -> None:
+    offered: dict[str, object] = {
+        "server": "books",
+        "tools": [{"tool": "search", "name": "books_search"}],
+        "withheld": [{"tool": "delete", "code": "not_read_only", "reason": "It does not declare that it only reads."}],
+        "away": None,
+    }
+    away: dict[str, object] = {"server": "ops", "away": {"code": "mcp_timed_out", "detail": "It did not answer."}}
+    listed = [event(RunEventType.MCP_LISTED, offered), event(RunEventType.MCP_LISTED, away, 2)]
+    books, ops = build(listed, None).entries
+    assert (books.tone, books.detail) == ("warn", "1 of 2 listed tools offered")
+    assert books.note == "delete: It does not declare that it only reads."
+    assert (ops.tone, ops.title) == ("warn", "MCP server ops is away: the run goes on without it")
+    assert [describe(one).split("mcp.listed")[1].strip() for one in listed] == [
+        "books offers 1 of 2 listed tools, not delete (not_read_only)",
+        "ops is away (mcp_timed_out): the run goes on without it",
+    ]
 
 
 def test_calls_know_which_evidence_rests_on_them() -> None:

@@ -67,8 +67,9 @@ def _listed(data: Mapping[str, Any]) -> str:
     if isinstance(away, Mapping):
         return f"{data.get('server')} is away ({away.get('code')}): the run goes on without it"
     withheld = [f"{one.get('tool')} ({one.get('code')})" for one in data.get("withheld") or ()]
+    offered = len(data.get("tools") or ())
     without = f", not {', '.join(withheld)}" if withheld else ""
-    return f"{data.get('server')} offers {len(data.get('tools') or ())} tools{without}"
+    return f"{data.get('server')} offers {offered} of {offered + len(withheld)} listed tools{without}"
 
 
 _DETAIL: Mapping[RunEventType, _Describe] = {

@@ -150,8 +150,9 @@ def _listed(_: Timeline, event: RunEvent) -> Entry:
         title = f"MCP server {server} is away: the run goes on without it"
         return _entry(event, "cross", "warn", title, str(away.get("detail") or away.get("code") or ""))
     withheld = [one for one in data.get("withheld") or () if isinstance(one, Mapping)]
-    detail = f"{len(data.get('tools') or ())} tools offered" + (f", {len(withheld)} withheld" if withheld else "")
-    entry = _entry(event, "tool", "warn" if withheld else "idle", f"MCP server {server} listed", detail)
+    offered = len(data.get("tools") or ())
+    detail = f"{offered} of {offered + len(withheld)} listed tools offered"
+    entry = _entry(event, "tool", "warn" if withheld else "idle", f"MCP server {server} asked", detail)
     entry.note = "\n".join(f"{one.get('tool')}: {one.get('reason')}" for one in withheld)
     return entry
 

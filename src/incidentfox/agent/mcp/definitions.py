@@ -43,7 +43,7 @@ def reduced(input_schema: Any) -> tuple[dict[str, Any], dict[str, str]]:
     if len(json.dumps(input_schema, ensure_ascii=False).encode()) > MAX_DEFINITION_BYTES:
         raise UnusableDefinition(f"its definition is larger than {MAX_DEFINITION_BYTES} bytes")
     notes: dict[str, str] = {}
-    return _reduced(input_schema, "", notes, 0), notes
+    return {"properties": {}, **_reduced(input_schema, "", notes, 0)}, notes
 
 
 def described(server: str, description: str, notes: dict[str, str], nonce: str) -> str:

@@ -17,6 +17,9 @@ from incidentfox.contracts.configuration import McpServer, offered_name
 from incidentfox.contracts.model import WireModel
 from incidentfox.kernel.errors import Failure, NotFound
 
+MAX_OFFER_BYTES = 64 * 1024
+"""Of the definitions of one server's tools together: a model reads them with each request."""
+
 
 @dataclass(frozen=True)
 class ListedTool:
@@ -91,16 +94,21 @@ def judged(key: str, server: McpServer, listed: Iterable[ListedTool], taken: fro
     by_name = {one.tool: one for one in listed}
     tools: dict[str, OfferedTool] = {}
     withheld = []
+    room = MAX_OFFER_BYTES
     for tool in dict.fromkeys(server.tools):
         name = offered_name(key, tool)
         if name in taken or name in tools:
             withheld.append(WithheldTool(tool=tool, code="name_taken", reason=f"Something else is called {name!r}."))
             continue
         offered = _judged(name, tool, by_name.get(tool))
+        if isinstance(offered, OfferedTool) and (size := len(offered.model_dump_json())) > room:
+            reason = f"With it, the definitions of this server's tools would exceed {MAX_OFFER_BYTES} bytes."
+            offered = WithheldTool(tool=tool, code="too_much", reason=reason)
         if isinstance(offered, WithheldTool):
             withheld.append(offered)
         else:
             tools[name] = offered
+            room -= size
     return Offer(server=key, tools=tuple(tools.values()), withheld=tuple(withheld))
 
 
