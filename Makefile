@@ -61,7 +61,8 @@ fmt: $(VENV)/.dev ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/.dev ## Write the generated reference pages
+docs: $(VENV)/.dev ## Write the generated reference pages, and the answers of the API's examples
+	$(BIN)/python -m tests.house.answers
 	$(BIN)/python -m tests.house.reference
 
 .PHONY: lock

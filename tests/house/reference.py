@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import pkgutil
 import tempfile
 from collections.abc import Callable
@@ -17,10 +18,12 @@ from tests.house.services import FACTORIES, SETTINGS, build, routes_of
 import incidentfox
 from incidentfox.cli.settings import CliSettings
 from incidentfox.kernel import errors
+from incidentfox.kernel.web.examples import Step, StoryMaker
 from incidentfox.kernel.web.openapi import permission_of
 from incidentfox.local.settings import LocalSettings, MigrationSettings
 
 ROOT = Path(__file__).parents[2]
+_WIDTH = 112
 _TITLES: dict[str, type[BaseSettings]] = {
     "Config Service (`incidentfox serve config-service`)": SETTINGS["config-service"],
     "Orchestrator (`incidentfox serve orchestrator` and `incidentfox serve worker`)": SETTINGS["orchestrator"],
@@ -69,7 +72,12 @@ def errors_page(_: Trusted) -> str:
 
 def api_page(trusted: Trusted) -> str:
     """Every route of every service with the permission that it needs."""
-    lines = ["# API", "", "Generated from the route tables by `make docs`. Each service also serves `/openapi.json`."]
+    lines = [
+        "# API",
+        "",
+        "Generated from the route tables by `make docs`. Each service also serves `/openapi.json`. Calls that work:",
+        "[the API by example](api-examples.md).",
+    ]
     for service in FACTORIES:
         if service == "worker":
             continue
@@ -80,10 +88,73 @@ def api_page(trusted: Trusted) -> str:
     return "\n".join(lines) + "\n"
 
 
+def examples_page(trusted: Trusted) -> str:
+    """The stories of the services' examples, as calls of curl."""
+    lines = [
+        "# The API by example",
+        "",
+        "Generated from the examples of each `/openapi.json` by `make docs`; the tests send them to the real service,",
+        "in this order. A variable such as `$ADA` holds the token that an earlier answer gave, or the signed token of",
+        "a service (`$OPERATOR`: of the platform). The answers are in `/openapi.json`, each beside its operation.",
+    ]
+    for service in FACTORIES:
+        story: StoryMaker | None = build(service, trusted).state.story
+        if story is None:
+            continue
+        lines += ["", f"## {service}"]
+        host = f"${service.replace('-', '_').upper()}"
+        for step, _ in story().told():
+            lines += ["", f"{step.title} (`{step.status}`):", "", *(f"    {line}" for line in _curl(step, host))]
+    return "\n".join(lines) + "\n"
+
+
+def _curl(step: Step, host: str) -> list[str]:
+    """A call as one would type it."""
+    url = f"{host}{step.call.partition(' ')[2]}"
+    head = "curl" if step.method in ("GET", "POST" if step.body is not None else "GET") else f"curl -X {step.method}"
+    parts = [f'{head} "{url}"']
+    if step.caller != "nobody":
+        parts.append(f'-H "Authorization: Bearer ${step.caller.upper()}"')
+    parts += [f"-H '{name}: {value}'" for name, value in step.headers.items()]
+    if step.body is not None:
+        body = _readable(step.body).replace("'", "'\\''")
+        parts += ["-H 'Content-Type: application/json'", f"-d '{body}'"]
+    return "\n".join(_joined(parts)).splitlines()
+
+
+def _joined(parts: list[str]) -> list[str]:
+    """The parts of a command on as few lines as keep within the width."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) < _WIDTH and "\n" not in part:
+            lines[-1] += f" {part}"
+        else:
+            lines[-1] += " \\"
+            lines.append(f"  {part}")
+    return lines
+
+
+def _readable(value: Any, depth: int = 2) -> str:
+    """JSON; what does not fit on a line is broken into one line for each member."""
+    whole = json.dumps(value, ensure_ascii=False)
+    if len(whole) + depth < _WIDTH - 10 or not isinstance(value, dict | list):
+        return whole
+    is_object = isinstance(value, dict)
+    members = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+    inner = [
+        (f"{json.dumps(key)}: " if is_object else "") + _readable(item, depth + 2 + (len(key) + 4 if key else 0))
+        for key, item in members
+    ]
+    first, last = "{}" if is_object else "[]"
+    broken = ",\n".join(inner).replace("\n", "\n  ")
+    return f"{first}\n  {broken}\n{last}"
+
+
 PAGES: dict[str, Callable[[Trusted], str]] = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "api.md": api_page,
+    "api-examples.md": examples_page,
 }
 
 

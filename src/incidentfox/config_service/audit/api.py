@@ -22,6 +22,11 @@ from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["audit"], route_class=StrictRoute)
 
+_EXPORT = {
+    "description": "The end of the chain, then its links: one a line.",
+    "content": {form.partition(";")[0]: {"schema": {"type": "string"}} for form in MEDIA_TYPES.values()},
+}
+
 Exactly = Annotated[str | None, Query(max_length=512, description="Only events with exactly this value.")]
 Since = Annotated[AwareDatetime | None, Query(description="Only events at or after this time (ISO 8601 with zone).")]
 Until = Annotated[AwareDatetime | None, Query(description="Only events before this time (ISO 8601 with zone).")]
@@ -66,7 +71,7 @@ async def read_audit_chain(session: Annotated[Session, org_session(Permission.AU
     return await service.chain(session)
 
 
-@router.get("/orgs/{org_id}/audit-chain/export", response_class=StreamingResponse)
+@router.get("/orgs/{org_id}/audit-chain/export", response_class=StreamingResponse, responses={200: _EXPORT})
 async def export_audit_chain(
     request: Request,
     org_id: OrgPath,

@@ -15,6 +15,7 @@ from incidentfox.kernel.errors import Failure, TooLarge
 from incidentfox.kernel.logging import CORRELATION_HEADER, accept_correlation_id, correlated
 from incidentfox.kernel.telemetry import REQUEST_SECONDS, REQUESTS, metrics_page, request_span
 from incidentfox.kernel.web.auth import Authenticator, public
+from incidentfox.kernel.web.examples import StoryMaker
 from incidentfox.kernel.web.openapi import openapi_document
 from incidentfox.kernel.web.problem import install_problem_handlers, problem_response
 
@@ -36,6 +37,8 @@ class AppParts:
     ready: ReadinessCheck
     body_limits: Mapping[str, int] = field(default_factory=dict)
     """Path endings whose bodies may be larger than MAX_BODY_BYTES, with their own limit in bytes."""
+    story: StoryMaker | None = None
+    """The examples of the OpenAPI document; asked for when the document is."""
 
 
 def create_app(parts: AppParts) -> FastAPI:
@@ -52,6 +55,7 @@ def create_app(parts: AppParts) -> FastAPI:
     )
     app.state.authenticator = parts.authenticator
     app.state.service = parts.service
+    app.state.story = parts.story
     install_problem_handlers(app)
     _add_operational_routes(app, parts)
     app.add_middleware(Envelope, service=parts.service, body_limits=parts.body_limits)

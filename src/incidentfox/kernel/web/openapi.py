@@ -1,7 +1,8 @@
 """A service's OpenAPI 3.1 document: what FastAPI derives from the routes, with the errors that they really answer.
 
 Every operation names the credential and the permission that it needs, and every failure is a problem (RFC 9457). The
-framework's own form of validation errors, which no service of ours sends, is taken out.
+framework's own form of validation errors, which no service of ours sends, is taken out. The examples are those of the
+service's story (`examples.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from fastapi.routing import iter_route_contexts
 
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.problem import MEDIA_TYPE, FieldError, Problem
+from incidentfox.kernel.web.examples import StoryMaker, show_examples
 
 _REFERENCE = "#/components/schemas/{model}"
 _SCHEME = "bearer"
@@ -37,7 +39,11 @@ _NOT_OURS = ("HTTPValidationError", "ValidationError")
 def openapi_document(app: FastAPI) -> dict[str, Any]:
     """The document, made once for an application."""
     if app.openapi_schema is None:
-        app.openapi_schema = _document(app)
+        document = _document(app)
+        story: StoryMaker | None = app.state.story
+        if story is not None:
+            show_examples(document, story())
+        app.openapi_schema = document
     return app.openapi_schema
 
 
