@@ -19,7 +19,6 @@ from incidentfox.config_service.captures.api import router as captures
 from incidentfox.config_service.configuration.api import router as configuration
 from incidentfox.config_service.dependencies import Parts
 from incidentfox.config_service.effects.api import router as effects
-from incidentfox.config_service.examples import story
 from incidentfox.config_service.prepared import Prepared
 from incidentfox.config_service.recordings.api import router as recordings
 from incidentfox.config_service.routing.api import router as routing
@@ -33,6 +32,8 @@ from incidentfox.config_service.timeline.tables import CHANNEL as TIMELINES_CHAN
 from incidentfox.config_service.tokens.api import router as tokens
 from incidentfox.config_service.tokens.authenticator import TableAuthenticator
 from incidentfox.config_service.tokens.limits import TokenLimits
+from incidentfox.config_service.tokens.store import PURGE as PURGE_SESSIONS
+from incidentfox.config_service.tokens.store import PURGED_AT_ONCE as SESSIONS_AT_ONCE
 from incidentfox.config_service.tree.api import router as tree
 from incidentfox.config_service.tree.stamps import read_stamp
 from incidentfox.config_service.tree.tables import STAMPS_CHANNEL
@@ -85,17 +86,22 @@ def create_app(settings: ConfigServiceSettings) -> FastAPI:
         tokens=tokens_in_tables,
     )
     sealer = Sealer(database)
-    retention = Retention(database, PURGE, *settings.retention(), PURGED_AT_ONCE)
+    retentions = (
+        Retention(database, PURGE, *settings.retention(), PURGED_AT_ONCE),
+        Retention(database, PURGE_SESSIONS, settings.session_retention(), SESSIONS_AT_ONCE),
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         signals.start()
         sealer.start()
-        retention.start()
+        for retention in retentions:
+            retention.start()
         try:
             yield
         finally:
-            await retention.stop()
+            for retention in retentions:
+                await retention.stop()
             await sealer.stop()
             await signals.stop()
             await tokens_in_tables.settle()
@@ -109,7 +115,6 @@ def create_app(settings: ConfigServiceSettings) -> FastAPI:
             lifespan=lifespan,
             ready=database.ping,
             body_limits={"/recordings": MAX_RECORDING_BYTES, "/captures": MAX_CAPTURE_BYTES},
-            story=story,
         )
     )
     app.state.parts = parts

@@ -34,6 +34,12 @@ class ConfigServiceSettings(ServiceSettings, DatabaseSettings, MasterKeySettings
     capture_retention_days: int = Field(
         default=90, ge=1, le=3650, description="Days for which what a run read is kept, so that it can be replayed."
     )
+    session_retention_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days for which the session of a browser is kept after it expired or was revoked.",
+    )
 
     effective_cache_bytes: int = Field(
         default=64 * 1024 * 1024, ge=0, description="Bytes of effective configurations that a process keeps at most."
@@ -54,6 +60,10 @@ class ConfigServiceSettings(ServiceSettings, DatabaseSettings, MasterKeySettings
     def retention(self) -> tuple[timedelta, timedelta]:
         """How long finished runs are kept, and what they read."""
         return timedelta(days=self.run_retention_days), timedelta(days=self.capture_retention_days)
+
+    def session_retention(self) -> timedelta:
+        """How long sessions that are over are kept."""
+        return timedelta(days=self.session_retention_days)
 
     def token_pepper(self) -> bytes:
         """The pepper that the database does not hold."""

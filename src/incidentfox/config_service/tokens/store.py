@@ -37,6 +37,10 @@ from incidentfox.config_service.tokens.tables import org_admin_tokens, sign_in_c
 from incidentfox.contracts.permissions import ROLE_PERMISSIONS, Permission, Role
 from incidentfox.contracts.tokens import Token, TokenKind
 
+PURGE = "SELECT config_purge_sessions($1, $2)"
+"""Takes sessions that expired or were revoked longer ago than $1, with their limits; about $2 of each kind at most."""
+PURGED_AT_ONCE = 500
+
 _TABLES = {TokenKind.TEAM: team_tokens, TokenKind.ORG_ADMIN: org_admin_tokens}
 _LAST_USED_STEP = timedelta(minutes=1)
 _CODES_KEPT_FOR = timedelta(days=1)
