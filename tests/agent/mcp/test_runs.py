@@ -106,7 +106,9 @@ async def carried_out(surroundings: Surroundings, agent: str) -> Run:
     return await surroundings.client(agent).run(surroundings.execute(run_id))
 
 
-async def test_a_run_uses_a_server_and_replays_without_it(surroundings: Surroundings) -> None:
+async def test_a_run_uses_a_server_and_replays_without_it(
+    surroundings: Surroundings, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     twin = McpTwin()
     async with surroundings.agent() as agent:
         async with configured(surroundings, twin) as model:
@@ -143,6 +145,8 @@ async def test_a_run_uses_a_server_and_replays_without_it(surroundings: Surround
     # The secret is on record as resolved for this run, once, and nowhere else: not even where the server quotes it.
     assert TOKEN not in timeline
     assert TOKEN not in json.dumps(model.requests)
+    logged = capsys.readouterr()
+    assert TOKEN not in logged.out + logged.err + caplog.text
     assert "not allowed with [withheld]" in timeline
     audit = (await surroundings.config.audit_events(ORG, action="secret.resolved")).items
     assert [event.target for event in audit] == ["platform-sre/ops-token"]

@@ -23,6 +23,7 @@ from mcp.client.streamable_http import streamable_http_client
 from incidentfox.agent.mcp.offers import ListedTool
 from incidentfox.kernel.egress import check_address, check_url
 from incidentfox.kernel.errors import Failure, Permanent, Timeout, TooLarge, Unavailable
+from incidentfox.kernel.logging import get_logger
 
 MAX_BYTES = 4 * 1024 * 1024
 """The most that a server may send in one response."""
@@ -35,6 +36,11 @@ MAX_WORDS = 4000
 CONNECT_TIMEOUT_S = 5.0
 
 Answer = TypeVar("Answer")
+
+_FAILURES = (ExceptionGroup, Failure, MCPError, OSError, RuntimeError, ValueError, httpx2.HTTPError, httpx2.InvalidURL)
+"""What a conversation ends with: the SDK's task group wraps whatever is raised within."""
+
+log = get_logger(__name__)
 
 logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it logs what it cannot parse, in the server's words
 
@@ -99,10 +105,13 @@ async def _converse(endpoint: Endpoint, ask: Callable[[Client], Awaitable[Answer
                 Client(streamable_http_client(endpoint.url, http_client=http), cache=None) as client,
             ):
                 answers.append(await ask(client))
-    except Exception as error:  # noqa: BLE001 - whatever a stranger makes of a library is that stranger's failure
+    except _FAILURES as error:
         if not answers:  # else only the good-bye failed
+            failure = _failure(error, endpoint, heard.status)
+            kinds = sorted({type(leaf).__name__ for leaf in _leaves(error)})
+            log.warning("mcp server failed", server=endpoint.key, code=failure.code, status=heard.status, errors=kinds)
             # Not chained: the words of a library may quote the headers.
-            raise _failure(error, endpoint, heard.status) from None
+            raise failure from None
     return answers[0]
 
 
