@@ -25,6 +25,7 @@ PAIRS = [
     ("accent-hover", "surface", TEXT),
     ("on-accent", "accent", TEXT),
     ("on-accent", "accent-hover", TEXT),
+    ("on-accent", "bad", TEXT),
     ("on-mark", "mark", TEXT),
     ("border-strong", "surface", CONTROL),
     ("border-strong", "canvas", CONTROL),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,12 @@ def placed(errors: Iterable[FieldError], lines: Mapping[str, int]) -> tuple[Trou
     """Each error at the line of its value, or of the nearest value round it, in the order of the lines."""
     found = (Trouble(_nearest(error.pointer, lines), error.pointer, error.message) for error in errors)
     return tuple(sorted(found, key=lambda trouble: (trouble.line == 0, trouble.line)))
+
+
+def excerpt(lines: Sequence[str], line: int) -> list[tuple[int, str]]:
+    """The line with its neighbours, numbered; nothing for line 0."""
+    first = max(1, line - 1)
+    return [(number, lines[number - 1][:200]) for number in range(first, min(line + 1, len(lines)) + 1)] if line else []
 
 
 def carried(base: JsonObject, mine: JsonObject, theirs: JsonObject) -> tuple[JsonObject, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from incidentfox.console.session import SessionCookie
 from incidentfox.console.templating import pages_of
+from incidentfox.contracts.explanation import Refusal
 from incidentfox.kernel.errors import Failure, Invalid, NotFound, Temporary, Unauthenticated
 from incidentfox.kernel.logging import correlated, get_logger
 from incidentfox.kernel.web.problem import problem_response
@@ -80,6 +81,11 @@ def failure_response(request: Request, failure: Failure) -> Response:
         "correlation_id": request.state.correlation_id,
     }
     return pages_of(request).page(request, "failure.html", context, failure.status)
+
+
+def as_refusal(failure: Failure) -> Refusal:
+    """A failure of a write as its preview would have shown it."""
+    return Refusal(status=failure.status, code=failure.code, detail=failure.detail, errors=failure.errors)
 
 
 def here(request: Request) -> str:

@@ -34,6 +34,11 @@ class Place:
             and (session.team_node_id is None or session.team_node_id in reach)
         )
 
+    def may_shape(self, session: Session) -> bool:
+        """Whether the person may create below the node, rename, move, archive, restore and delete it: the tree is the
+        business of those who administer the whole organisation."""
+        return session.may(Permission.NODES_WRITE) and session.team_node_id is None
+
 
 async def find_place(client: ConfigServiceClient, session: Session, node_id: str) -> Place:
     """The node in its place; NotFound when there is none for this person."""

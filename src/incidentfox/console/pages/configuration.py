@@ -22,6 +22,14 @@ router = APIRouter()
 
 PER_PAGE = 50
 _POLICIES = "policies"
+_DONE = {
+    "created": "It is created.",
+    "renamed": "It is renamed.",
+    "moved": "It is moved, with everything below it.",
+    "archived": "It is archived, with everything below it.",
+    "restored": "It is restored, with what was archived together with it.",
+    "deleted": "What stood below is deleted. Its runs, audit events and the history of its documents stay.",
+}
 
 Reader = Annotated[Session, requires_session(Permission.CONFIG_READ)]
 Words = Annotated[str, Query(max_length=200)]
@@ -43,6 +51,7 @@ async def tree_page(request: Request, session: Reader, q: Words = "", page: Numb
             for branch, own in zip(shown, documents, strict=True)
         ],
         "q": q.strip(),
+        "may_create": session.may(Permission.NODES_WRITE) and session.team_node_id is None,
         "total": len(branches),
         "first": first,
         "cut_at": MOST_NODES if is_cut else None,
@@ -54,7 +63,11 @@ async def tree_page(request: Request, session: Reader, q: Words = "", page: Numb
 
 @router.get("/configuration/{node_id}")
 async def node_page(
-    request: Request, session: Reader, node_id: str, show: Annotated[str, Query(max_length=10)] = "set"
+    request: Request,
+    session: Reader,
+    node_id: str,
+    show: Annotated[str, Query(max_length=10)] = "set",
+    done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
     """What is in force at a node: each value with who set it, what it overrode and what judges it."""
     client = backends_of(request).config_service
@@ -65,6 +78,7 @@ async def node_page(
         "may_edit": place.may(session, Permission.CONFIG_WRITE),
         "tab": "effective",
         "show": chosen,
+        "done": _DONE.get(done, ""),
         "refused": None,
         "effective": None,
         "groups": [],

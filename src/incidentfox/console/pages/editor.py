@@ -15,7 +15,8 @@ from starlette.responses import RedirectResponse, Response
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.console import changes
 from incidentfox.console.backends import backends_of
-from incidentfox.console.documents import Draft, Trouble, carried, json_text, placed, read_draft
+from incidentfox.console.documents import Draft, Trouble, carried, excerpt, json_text, placed, read_draft
+from incidentfox.console.failures import as_refusal
 from incidentfox.console.places import Place, find_place
 from incidentfox.console.session import Session, requires_session
 from incidentfox.console.templating import pages_of
@@ -235,8 +236,7 @@ async def _met(desk: Desk, draft: Draft, base: int) -> Response:
 
 
 def _refused(desk: Desk, draft: Draft, base: int, failure: Failure) -> Response:
-    refusal = Refusal(status=failure.status, code=failure.code, detail=failure.detail, errors=failure.errors)
-    typing = Typing(draft.text, base, placed(failure.errors, draft.lines), _details([refusal]))
+    typing = Typing(draft.text, base, placed(failure.errors, draft.lines), _details([as_refusal(failure)]))
     return _editor(desk, typing, failure.status)
 
 
@@ -254,13 +254,7 @@ def _editor(desk: Desk, typing: Typing, status: int = 200) -> Response:
     context = {
         "place": desk.place,
         "typing": typing,
-        "troubles": [(trouble, _excerpt(lines, trouble.line)) for trouble in typing.troubles],
+        "troubles": [(trouble, excerpt(lines, trouble.line)) for trouble in typing.troubles],
         "rows": min(max(len(lines) + 2, 12), 32),
     }
     return pages_of(desk.request).page(desk.request, "edit.html", context, status)
-
-
-def _excerpt(lines: list[str], line: int) -> list[tuple[int, str]]:
-    """The line with its neighbours, numbered."""
-    first = max(1, line - 1)
-    return [(number, lines[number - 1][:200]) for number in range(first, min(line + 1, len(lines)) + 1)] if line else []
