@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydantic import BaseModel
 
-from incidentfox.clients.transport import Call, Transport, segment
+from incidentfox.clients.transport import Call, Tell, Transport, segment
 from incidentfox.contracts.change_requests import (
     AddComment,
     ChangeRequest,
@@ -22,19 +22,26 @@ from incidentfox.kernel.tenant import Tenant
 
 
 class ChangeRequestCalls:
-    """Change requests: opened by one, approved and applied by another."""
+    """Change requests: opened by one, approved and applied by another.
+
+    `tell` hears how many of the teams below have been judged.
+    """
 
     _transport: Transport
 
-    async def open_change_request(self, org_id: str, node_id: str, request: OpenChangeRequest) -> ChangeRequest:
+    async def open_change_request(
+        self, org_id: str, node_id: str, request: OpenChangeRequest, *, tell: Tell | None = None
+    ) -> ChangeRequest:
         """Asks for a change of the node, bound to its version of this moment."""
         call = self._request_call("POST", org_id, node_id, "", Permission.CONFIG_WRITE, request)
-        return await self._transport.model(call, ChangeRequest)
+        return await self._transport.watched(call, ChangeRequest, tell)
 
-    async def preview_opening(self, org_id: str, node_id: str, request: OpenChangeRequest) -> WritePreview:
+    async def preview_opening(
+        self, org_id: str, node_id: str, request: OpenChangeRequest, *, tell: Tell | None = None
+    ) -> WritePreview:
         """What the change would do, and whether it could be asked for."""
         call = self._request_call("POST", org_id, node_id, "", Permission.CONFIG_WRITE, request)
-        return await self._transport.model(replace(call, query={"dry_run": "true"}), WritePreview)
+        return await self._transport.watched(replace(call, query={"dry_run": "true"}), WritePreview, tell)
 
     async def change_requests(
         self,
@@ -56,18 +63,21 @@ class ChangeRequestCalls:
         call = self._request_call("GET", org_id, node_id, f"/{segment(request_id)}", Permission.CONFIG_READ)
         return await self._transport.model(call, ChangeRequest)
 
-    async def preview_change_request(self, org_id: str, node_id: str, request_id: str) -> WritePreview:
+    async def preview_change_request(
+        self, org_id: str, node_id: str, request_id: str, *, tell: Tell | None = None
+    ) -> WritePreview:
         """What approving it would do now."""
         path = f"/{segment(request_id)}/preview"
         call = self._request_call("GET", org_id, node_id, path, Permission.CONFIG_READ)
-        return await self._transport.model(call, WritePreview)
+        return await self._transport.watched(call, WritePreview, tell)
 
     async def approve_change_request(
-        self, org_id: str, node_id: str, request_id: str, decision: Decision
+        self, org_id: str, node_id: str, request_id: str, decision: Decision, *, tell: Tell | None = None
     ) -> ChangeRequest:
         """Approves and applies it; Forbidden for its author, Conflict when it is stale."""
         path = f"/{segment(request_id)}/approve"
-        return await self._decide(org_id, node_id, path, Permission.CONFIG_APPROVE, decision)
+        call = self._request_call("POST", org_id, node_id, path, Permission.CONFIG_APPROVE, decision)
+        return await self._transport.watched(call, ChangeRequest, tell)
 
     async def reject_change_request(
         self, org_id: str, node_id: str, request_id: str, decision: Decision

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from incidentfox.clients.transport import Call, Transport, segment
+from incidentfox.clients.transport import Call, Tell, Transport, segment
 from incidentfox.contracts.configuration import ConfigurationVersion, EffectiveConfiguration
 from incidentfox.contracts.explanation import (
     EffectiveDocument,
@@ -34,6 +34,7 @@ class ConfigurationCalls:
     """Configuration: own documents and their versions, effective documents, explanations, previews.
 
     `if_match` is the version that the writer has seen; PreconditionFailed when there is a newer one.
+    `tell` hears how many of the teams below have been judged.
     """
 
     _transport: Transport
@@ -51,47 +52,59 @@ class ConfigurationCalls:
         return await self._read(org_id, node_id, "/configuration", ConfigurationVersion, query)
 
     async def put_configuration(
-        self, org_id: str, node_id: str, document: dict[str, Any], *, if_match: int | None = None
+        self,
+        org_id: str,
+        node_id: str,
+        document: dict[str, Any],
+        *,
+        if_match: int | None = None,
+        tell: Tell | None = None,
     ) -> ConfigurationVersion:
         """Replaces the node's own document."""
         call = self._write("PUT", org_id, node_id, "/configuration", document, if_match)
-        return await self._transport.model(call, ConfigurationVersion)
+        return await self._transport.watched(call, ConfigurationVersion, tell)
 
     async def patch_configuration(
-        self, org_id: str, node_id: str, patch: dict[str, Any], *, if_match: int | None = None
+        self, org_id: str, node_id: str, patch: dict[str, Any], *, if_match: int | None = None, tell: Tell | None = None
     ) -> ConfigurationVersion:
         """Merges a patch (RFC 7396) into the node's own document."""
         call = self._write("PATCH", org_id, node_id, "/configuration", patch, if_match)
-        return await self._transport.model(call, ConfigurationVersion)
+        return await self._transport.watched(call, ConfigurationVersion, tell)
 
     async def roll_back_configuration(
-        self, org_id: str, node_id: str, version: int, *, if_match: int | None = None
+        self, org_id: str, node_id: str, version: int, *, if_match: int | None = None, tell: Tell | None = None
     ) -> ConfigurationVersion:
         """Writes the document of an earlier version again, as a new version."""
         call = self._write("POST", org_id, node_id, "/configuration/rollback", Rollback(version=version), if_match)
-        return await self._transport.model(call, ConfigurationVersion)
+        return await self._transport.watched(call, ConfigurationVersion, tell)
 
     async def preview_put(
-        self, org_id: str, node_id: str, document: dict[str, Any], *, if_match: int | None = None
+        self,
+        org_id: str,
+        node_id: str,
+        document: dict[str, Any],
+        *,
+        if_match: int | None = None,
+        tell: Tell | None = None,
     ) -> WritePreview:
         """What `put_configuration` would do."""
         call = self._write("PUT", org_id, node_id, "/configuration", document, if_match, _DRY)
-        return await self._transport.model(call, WritePreview)
+        return await self._transport.watched(call, WritePreview, tell)
 
     async def preview_patch(
-        self, org_id: str, node_id: str, patch: dict[str, Any], *, if_match: int | None = None
+        self, org_id: str, node_id: str, patch: dict[str, Any], *, if_match: int | None = None, tell: Tell | None = None
     ) -> WritePreview:
         """What `patch_configuration` would do."""
         call = self._write("PATCH", org_id, node_id, "/configuration", patch, if_match, _DRY)
-        return await self._transport.model(call, WritePreview)
+        return await self._transport.watched(call, WritePreview, tell)
 
     async def preview_rollback(
-        self, org_id: str, node_id: str, version: int, *, if_match: int | None = None
+        self, org_id: str, node_id: str, version: int, *, if_match: int | None = None, tell: Tell | None = None
     ) -> WritePreview:
         """What `roll_back_configuration` would do."""
         body = Rollback(version=version)
         call = self._write("POST", org_id, node_id, "/configuration/rollback", body, if_match, _DRY)
-        return await self._transport.model(call, WritePreview)
+        return await self._transport.watched(call, WritePreview, tell)
 
     async def configuration_versions(
         self, org_id: str, node_id: str, *, cursor: str | None = None, limit: int = 50

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.problem import Problem
+from incidentfox.contracts.progress import Progress, ProgressEvent
 from incidentfox.kernel import errors
 from incidentfox.kernel.identity import ServiceIdentity
 from incidentfox.kernel.logging import CORRELATION_HEADER, correlation_id
@@ -29,6 +30,9 @@ from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.tls import trust
 
 Model = TypeVar("Model", bound=BaseModel)
+
+Tell = Callable[[Progress], None]
+"""Takes word of how far a call is; called now and then while its answer is made."""
 
 _TIMEOUT = httpx2.Timeout(10.0, connect=2.0)
 _PATIENT = httpx2.Timeout(10.0, connect=2.0, read=None)
@@ -142,6 +146,28 @@ class Transport:
         """Makes the call and parses the body."""
         return expect.model_validate_json(await self.body(call))
 
+    async def watched(self, call: Call, expect: type[Model], tell: Tell | None) -> Model:
+        """As `model`, and `tell` hears how far the answer is (`contracts/progress.py`). Without it, a plain call.
+
+        Raises the Failure that a `problem` event stands for; Unavailable where the connection ends before either end:
+        then nobody knows whether the work was committed. No retry.
+        """
+        if tell is None:
+            return await self.model(call, expect)
+        async with self._open(call, {"Accept": "text/event-stream"}) as response:
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                return expect.model_validate_json(await _read(response))  # a release that tells no progress yet
+            async for _, name, data in _events(response):
+                if name == ProgressEvent.PROGRESS:
+                    tell(Progress.model_validate_json(data))
+                elif name == ProgressEvent.PROBLEM:
+                    raise failure_of(Problem.model_validate_json(data))
+                elif name == ProgressEvent.RESULT:
+                    return expect.model_validate_json(json.dumps(json.loads(data)["body"]))
+        raise errors.Unavailable(
+            f"The {self._audience} went away before it said how this ended. Look before you retry."
+        )
+
     async def body(self, call: Call) -> bytes:
         """Makes the call, with retries where it may be repeated; the body of the answer."""
         attempts = self._attempts if call.repeatable else 1
@@ -223,6 +249,8 @@ def segment(value: str) -> str:
 
 def failure_from(response: httpx2.Response, body: bytes | None = None) -> errors.Failure:
     """The Failure that a service's problem+json stands for; `body` where it was read from a stream."""
+    retry_after = response.headers.get("retry-after", "")
+    retry_after_s = float(retry_after) if retry_after.isdigit() else None
     try:
         problem = Problem.model_validate_json(response.content if body is None else body)
         detail, code, fields = problem.detail, problem.code, problem.errors
@@ -232,10 +260,12 @@ def failure_from(response: httpx2.Response, body: bytes | None = None) -> errors
             f"http_{response.status_code}",
             (),
         )
-    retry_after = response.headers.get("retry-after", "")
-    return _kind_of(response.status_code, code)(
-        detail, code=code, errors=fields, retry_after_s=float(retry_after) if retry_after.isdigit() else None
-    )
+    return _kind_of(response.status_code, code)(detail, code=code, errors=fields, retry_after_s=retry_after_s)
+
+
+def failure_of(problem: Problem) -> errors.Failure:
+    """The Failure that a problem stands for which came as an event."""
+    return _kind_of(problem.status, problem.code)(problem.detail, code=problem.code, errors=problem.errors)
 
 
 def _kind_of(status: int, code: str) -> type[errors.Failure]:

@@ -28,10 +28,27 @@ from incidentfox.kernel.errors import Conflict, Failure, Forbidden
 from incidentfox.kernel.tenant import Tenant
 from incidentfox.kernel.web.auth import Principal, requires
 from incidentfox.kernel.web.progress import Tell, answer, nobody
+from incidentfox.kernel.web.sse import MEDIA_TYPE
 
 OrgPath = Annotated[OrgId, Path(description="The organisation's id.")]
 NodePath = Annotated[NodeId, Path(description="The node's id.")]
 RunPath = Annotated[str, Path(pattern=r"^run_[0-9a-hjkmnp-tv-z]{26}$", description="The run's id.")]
+
+WATCHED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {
+                    "type": "string",
+                    "description": "For `Accept: text/event-stream`: `progress` events (`{judged, teams}`), then one"
+                    " `result` (`{status, etag, body}` of the plain answer, committed) or one `problem` (nothing was"
+                    " written). What is refused before any team is judged is answered plainly.",
+                }
+            }
+        }
+    }
+}
+"""`responses=WATCHED` of a route that answers by `Work`: its other form, for the OpenAPI document."""
 
 _ROW_LEVEL_SECURITY = "42501"
 _RUN_TRANSITION = "agent_runs_status_transition"
@@ -83,7 +100,7 @@ def org_session(permission: Permission) -> Any:
     async def open_session(
         request: Request, org_id: OrgPath, principal: Principal = requires(permission)
     ) -> AsyncIterator[Session]:
-        async with _begin_in_org(request, principal, org_id) as session:
+        async with _begin_in_org(request, principal, org_tenant(principal, org_id)) as session:
             yield session
 
     return Depends(open_session, scope="function")
@@ -95,13 +112,13 @@ class Work:
 
     request: Request
     principal: Principal
-    org_id: str
+    tenant: Tenant
 
     async def answer(self, use_case: Callable[[Session], Awaitable[Prepared]]) -> Response:
         """What the use case answers, committed: plainly, or as the last of some events (`kernel/web/progress.py`)."""
 
         async def in_one_transaction(tell: Tell) -> Response:
-            async with _begin_in_org(self.request, self.principal, self.org_id, tell) as session:
+            async with _begin_in_org(self.request, self.principal, self.tenant, tell) as session:
                 prepared = await use_case(session)
             return prepared.response()
 
@@ -112,16 +129,16 @@ def org_work(permission: Permission) -> Any:
     """`work: Annotated[Work, org_work(Permission.X)]`: as `org_session`, for what begins its transaction by itself."""
 
     async def check(request: Request, org_id: OrgPath, principal: Principal = requires(permission)) -> Work:
-        return Work(request, principal, org_id)
+        return Work(request, principal, org_tenant(principal, org_id))
 
     return Depends(check)
 
 
 @asynccontextmanager
 async def _begin_in_org(
-    request: Request, principal: Principal, org_id: str, tell: Tell = nobody
+    request: Request, principal: Principal, tenant: Tenant, tell: Tell = nobody
 ) -> AsyncIterator[Session]:
-    async with begin(request, principal, org_tenant(principal, org_id), tell) as session:
+    async with begin(request, principal, tenant, tell) as session:
         node_id = request.path_params.get("node_id")
         yield session if node_id is None else await narrowed(session, node_id)
 

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from incidentfox.config_service.approvals import service
-from incidentfox.config_service.dependencies import NodePath, org_session
+from incidentfox.config_service.dependencies import WATCHED, NodePath, Work, org_session, org_work
 from incidentfox.config_service.idempotency import IdempotencyKey, once
 from incidentfox.config_service.preconditions import DryRun
+from incidentfox.config_service.prepared import Prepared, prepare
 from incidentfox.config_service.session import Session
 from incidentfox.contracts.change_requests import (
     AddComment,
@@ -35,6 +36,9 @@ RequestPath = Annotated[str, Path(pattern=r"^crq_[0-9a-hjkmnp-tv-z]{26}$", descr
 Reading = Annotated[Session, org_session(Permission.CONFIG_READ)]
 Writing = Annotated[Session, org_session(Permission.CONFIG_WRITE)]
 Approving = Annotated[Session, org_session(Permission.CONFIG_APPROVE)]
+ApprovingWork = Annotated[Work, org_work(Permission.CONFIG_APPROVE)]
+WritingWork = Annotated[Work, org_work(Permission.CONFIG_WRITE)]
+ReadingWork = Annotated[Work, org_work(Permission.CONFIG_READ)]
 Status = Annotated[ChangeRequestStatus | None, Query(description="Only requests in this state.")]
 
 
@@ -50,22 +54,30 @@ async def list_all_requests(
     return await service.list_requests(session, node_id, status, cursor, limit)
 
 
-@router.post(_REQUESTS, status_code=201, responses={200: {"model": WritePreview, "description": "A preview."}})
+@router.post(
+    _REQUESTS,
+    status_code=201,
+    response_model=ChangeRequest | WritePreview,
+    responses={200: {"model": WritePreview, "description": "A preview, or events.", **WATCHED[200]}},
+)
 async def open_request(
-    response: Response,
-    session: Writing,
+    work: WritingWork,
     node_id: NodePath,
     request: OpenChangeRequest,
     idempotency_key: IdempotencyKey = None,
     dry_run: DryRun = False,
-) -> ChangeRequest | WritePreview:
+) -> Response:
     """Asks for a change of the node, for somebody else to approve. A preview is a 200."""
-    if dry_run:
-        response.status_code = 200
-        return await service.preview_opening(session, node_id, request)
-    return await once(
-        session, idempotency_key, request, ChangeRequest, lambda: service.open_request(session, node_id, request)
-    )
+
+    async def ask(session: Session) -> Prepared:
+        if dry_run:
+            return prepare(await service.preview_opening(session, node_id, request))
+        opened = await once(
+            session, idempotency_key, request, ChangeRequest, lambda: service.open_request(session, node_id, request)
+        )
+        return prepare(opened, status=201)
+
+    return await work.answer(ask)
 
 
 @router.get(_REQUEST)
@@ -74,18 +86,26 @@ async def read_request(session: Reading, node_id: NodePath, request_id: RequestP
     return await service.require_request(session, node_id, request_id)
 
 
-@router.get(f"{_REQUEST}/preview")
-async def preview_request(session: Reading, node_id: NodePath, request_id: RequestPath) -> WritePreview:
+@router.get(f"{_REQUEST}/preview", response_model=WritePreview, responses=WATCHED)
+async def preview_request(work: ReadingWork, node_id: NodePath, request_id: RequestPath) -> Response:
     """What approving it would do now: what would change in the node's document and for each team."""
-    return await service.preview_request(session, node_id, request_id)
+
+    async def look(session: Session) -> Prepared:
+        return prepare(await service.preview_request(session, node_id, request_id))
+
+    return await work.answer(look)
 
 
-@router.post(f"{_REQUEST}/approve")
+@router.post(f"{_REQUEST}/approve", response_model=ChangeRequest, responses=WATCHED)
 async def approve_request(
-    session: Approving, node_id: NodePath, request_id: RequestPath, decision: Decision
-) -> ChangeRequest:
+    work: ApprovingWork, node_id: NodePath, request_id: RequestPath, decision: Decision
+) -> Response:
     """Approves and applies it, both or neither. Nobody approves their own."""
-    return await service.approve(session, node_id, request_id, decision)
+
+    async def approve(session: Session) -> Prepared:
+        return prepare(await service.approve(session, node_id, request_id, decision))
+
+    return await work.answer(approve)
 
 
 @router.post(f"{_REQUEST}/reject")

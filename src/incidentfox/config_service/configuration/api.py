@@ -11,9 +11,12 @@ from incidentfox.config_service.configuration import service
 from incidentfox.config_service.configuration.schema import document_schema
 from incidentfox.config_service.configuration.writing import DocumentChange, preview, write
 from incidentfox.config_service.dependencies import (
+    WATCHED,
     NodePath,
+    Work,
     begin,
     org_session,
+    org_work,
     parts_of,
     service_session,
     service_tenant,
@@ -33,10 +36,13 @@ from incidentfox.contracts.explanation import (
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.web.auth import Caller, Principal, requires
+from incidentfox.kernel.web.direct import DirectRoute
 from incidentfox.kernel.web.pagination import Cursor, Limit
 from incidentfox.kernel.web.strict_json import StrictRoute
 
 router = APIRouter(prefix="/api/v1", tags=["configuration"], route_class=StrictRoute)
+hot = APIRouter(prefix="/api/v1", tags=["configuration"], route_class=DirectRoute)
+"""What every run asks for."""
 
 _NODE = "/orgs/{org_id}/nodes/{node_id}"
 _MOST = 2_147_483_647
@@ -46,10 +52,10 @@ HashPath = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$", description="Th
 VersionPath = Annotated[int, Path(ge=0, le=_MOST, description="The version; 0 is the empty document.")]
 At = Annotated[AwareDatetime | None, Query(description="As of this moment (RFC 3339, with its offset).")]
 Reading = Annotated[Session, org_session(Permission.CONFIG_READ)]
-Writing = Annotated[Session, org_session(Permission.CONFIG_WRITE)]
+Writing = Annotated[Work, org_work(Permission.CONFIG_WRITE)]
 
 
-@router.get("/internal/teams/{node_id}/effective", response_model=EffectiveConfiguration)
+@hot.get("/internal/teams/{node_id}/effective", response_model=EffectiveConfiguration)
 async def read_team_effective(
     request: Request, principal: Annotated[Principal, requires(Permission.CONFIG_READ)], node_id: NodePath
 ) -> Response:
@@ -87,37 +93,33 @@ async def read_configuration(
     return _tagged(response, await service.read(session, node_id, version, at))
 
 
-@router.put(f"{_NODE}/configuration")
+@router.put(f"{_NODE}/configuration", response_model=ConfigurationVersion | WritePreview, responses=WATCHED)
 async def replace_configuration(
-    response: Response,
-    session: Writing,
+    work: Writing,
     node_id: NodePath,
     document: Document,
     if_match: IfMatch = None,
     dry_run: DryRun = False,
-) -> ConfigurationVersion | WritePreview:
+) -> Response:
     """Replaces the node's own document."""
-    return await _written(
-        response, session, DocumentChange(node_id, document, merges=False, if_match=versions_of(if_match)), dry_run
-    )
+    change = DocumentChange(node_id, document, merges=False, if_match=versions_of(if_match))
+    return await work.answer(lambda session: _written(session, change, dry_run))
 
 
-@router.patch(f"{_NODE}/configuration")
+@router.patch(f"{_NODE}/configuration", response_model=ConfigurationVersion | WritePreview, responses=WATCHED)
 async def patch_configuration(
-    response: Response,
-    session: Writing,
+    work: Writing,
     node_id: NodePath,
     patch: Document,
     if_match: IfMatch = None,
     dry_run: DryRun = False,
-) -> ConfigurationVersion | WritePreview:
+) -> Response:
     """Merges a patch (RFC 7396) into the node's own document: here `null` removes the node's own key.
 
     To remove an *inherited* key, PUT a document that holds the `null`.
     """
-    return await _written(
-        response, session, DocumentChange(node_id, patch, merges=True, if_match=versions_of(if_match)), dry_run
-    )
+    change = DocumentChange(node_id, patch, merges=True, if_match=versions_of(if_match))
+    return await work.answer(lambda session: _written(session, change, dry_run))
 
 
 @router.get(f"{_NODE}/configuration/versions")
@@ -147,26 +149,30 @@ async def diff_versions(
     return await service.diff(session, node_id, from_version, to_version)
 
 
-@router.post(f"{_NODE}/configuration/rollback")
+@router.post(f"{_NODE}/configuration/rollback", response_model=ConfigurationVersion | WritePreview, responses=WATCHED)
 async def roll_back(
-    response: Response,
-    session: Writing,
+    work: Writing,
     node_id: NodePath,
     rollback: Rollback,
     if_match: IfMatch = None,
     dry_run: DryRun = False,
-) -> ConfigurationVersion | WritePreview:
+) -> Response:
     """Writes the document of an earlier version again, as a new version, judged like any other write."""
-    earlier = await service.read(session, node_id, rollback.version, None)
-    change = DocumentChange(
-        node_id,
-        earlier.document,
-        merges=False,
-        if_match=versions_of(if_match),
-        action="configuration.rolled_back",
-        detail={"restored_version": rollback.version},
-    )
-    return await _written(response, session, change, dry_run)
+    seen = versions_of(if_match)
+
+    async def restore(session: Session) -> Prepared:
+        earlier = await service.read(session, node_id, rollback.version, None)
+        change = DocumentChange(
+            node_id,
+            earlier.document,
+            merges=False,
+            if_match=seen,
+            action="configuration.rolled_back",
+            detail={"restored_version": rollback.version},
+        )
+        return await _written(session, change, dry_run)
+
+    return await work.answer(restore)
 
 
 @router.get(f"{_NODE}/effective")
@@ -198,12 +204,11 @@ async def read_kept_effective(
     return await service.effective_of_run(session, node_id, document_hash)
 
 
-async def _written(
-    response: Response, session: Session, change: DocumentChange, dry_run: bool
-) -> ConfigurationVersion | WritePreview:
+async def _written(session: Session, change: DocumentChange, dry_run: bool) -> Prepared:
     if dry_run:
-        return await preview(session, change)
-    return _tagged(response, await write(session, change))
+        return prepare(await preview(session, change))
+    version = await write(session, change)
+    return prepare(version, etag=f'"{version.version}"')
 
 
 def _tagged(response: Response, version: ConfigurationVersion) -> ConfigurationVersion:
