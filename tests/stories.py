@@ -19,14 +19,19 @@ import jsonschema_rs
 
 from incidentfox.kernel.web.examples import OperationFinder, Step, Story, answer_key
 
+CORRELATION = {"X-Correlation-Id": "checkout-5xx"}
+"""What every step is sent with, so that it comes back in the answers."""
+
 MOMENT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 """When the story is set: every time of its own making is told as this moment, or as far after it as it really was."""
 
-ROUNDED_TO = timedelta(minutes=5)
-"""A story is played within seconds; what it fixes for later (an expiry) is minutes away at least."""
+ROUNDED_TO = timedelta(minutes=10)
+"""A story is played within seconds; what it fixes for later (an expiry) is a multiple of this away."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
-_ID = re.compile(r"\b[a-z]{2,5}_[0-9a-hjkmnp-tv-z]{26}\b")
+_ID = re.compile(r"(?<=_)[0-9a-hjkmnp-tv-z]{26}\b")
+"""An id without its prefix: a run has the number of its delivery."""
+
 _HASH = re.compile(r"\bsha256:[0-9a-f]{64}\b|\b[0-9a-f]{64}\b")
 _SECRET = re.compile(r"\b(if[a-z]+|whsec)_[A-Za-z0-9_+/=-]{30,}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -135,7 +140,7 @@ class Teller:
 
     def _text(self, text: str, place: str) -> str:
         text = _SECRET.sub(lambda found: self._made_up(found[0], f"{found[1]}_example-{_digits(place, 8)}"), text)
-        text = _ID.sub(lambda found: self._made_up(found[0], _id(found[0], place)), text)
+        text = _ID.sub(lambda found: self._made_up(found[0], _number(place)), text)
         text = _HASH.sub(lambda found: self._made_up(found[0], _hash(found[0], place)), text)
         return _TIME.sub(lambda found: self._time(found[0]), text)
 
@@ -234,10 +239,9 @@ def _digits(place: str, count: int) -> str:
     return hashlib.sha256(place.encode()).hexdigest()[:count]
 
 
-def _id(actual: str, place: str) -> str:
+def _number(place: str) -> str:
     number = int.from_bytes(hashlib.sha256(place.encode()).digest())
-    random = "".join(_ALPHABET[number >> (5 * index) & 31] for index in range(18))
-    return f"{actual.partition('_')[0]}_01kjq9h4{random}"
+    return "01kjq9h4" + "".join(_ALPHABET[number >> (5 * index) & 31] for index in range(18))
 
 
 def _hash(actual: str, place: str) -> str:

@@ -6,14 +6,13 @@ from typing import Any
 
 from httpx2 import Response
 from tests.config_service.surroundings import Service
-from tests.stories import Stage
+from tests.stories import CORRELATION, Stage
 
 from incidentfox.config_service.audit.sealer import Sealer
 from incidentfox.config_service.examples import story
 from incidentfox.contracts.permissions import Permission
 
 ORG, TEAM = "acme", "checkout"
-CORRELATION = "checkout-5xx"
 
 
 async def stage_of(service: Service) -> Stage:
@@ -21,7 +20,7 @@ async def stage_of(service: Service) -> Stage:
     bound_to = {"agent": TEAM}
 
     async def send(method: str, url: str, headers: dict[str, str], body: Any) -> Response:
-        return await service.http.request(method, url, headers={**headers, "X-Correlation-Id": CORRELATION}, json=body)
+        return await service.http.request(method, url, headers={**headers, **CORRELATION}, json=body)
 
     def token(caller: str, permission: str) -> str:
         name = "platform" if caller == "operator" else caller

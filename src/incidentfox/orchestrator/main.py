@@ -27,6 +27,7 @@ from incidentfox.orchestrator.deliveries.api import router as deliveries_router
 from incidentfox.orchestrator.dry_run.api import router as dry_run_router
 from incidentfox.orchestrator.endpoints.api import router as endpoints_router
 from incidentfox.orchestrator.endpoints.service import Endpoints
+from incidentfox.orchestrator.examples import story
 from incidentfox.orchestrator.incidents.api import router as incidents_router
 from incidentfox.orchestrator.settings import API_PORT, SERVICE, OrchestratorSettings
 from incidentfox.orchestrator.webhooks.api import add_webhook_route
@@ -76,6 +77,7 @@ def create_app(
             authenticator=Authenticator(AUDIENCE, settings.trusted_keys(), IntrospectingAuthenticator(config)),
             lifespan=lifespan,
             ready=database.ping,
+            story=story,
         )
     )
     app.state.database = database
