@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -22,10 +22,14 @@ from incidentfox.agent.telemetry.records import parse_time
 
 
 @asynccontextmanager
-async def serve(app: Any, port: int = 0) -> AsyncIterator[str]:
-    """Serves an application on this machine, on a free port unless one is given; its base URL."""
+async def serve(app: Any, port: int = 0, *, started: bool = False) -> AsyncIterator[str]:
+    """Serves an application on this machine, on a free port unless one is given; its base URL.
+
+    One that is `started` by somebody else is only given a port.
+    """
+    lifespan: Literal["on", "off"] = "off" if started else "on"
     server = uvicorn.Server(
-        uvicorn.Config(app, port=port, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=1)
+        uvicorn.Config(app, port=port, log_config=None, lifespan=lifespan, ws="none", timeout_graceful_shutdown=1)
     )
     task = asyncio.create_task(server.serve())
     while not server.started:
