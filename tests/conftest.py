@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from hypothesis import HealthCheck, settings
 from tests.environment import Database, Trusted, create_database, prepare_cluster
 
 from incidentfox.local.postgres import EmbeddedPostgres
+
+# A run starts dozens of processes of the product: they share what Python compiles, whatever the shell says of it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Plain lines: the default draws tables of a traceback's local variables, which takes seconds for each.
 structlog.configure(
