@@ -10,6 +10,7 @@ import typer
 from incidentfox.cli.config import DryRun, File, NodeId, read_document
 from incidentfox.cli.configuration_text import print_preview
 from incidentfox.cli.output import Json, age, console, print_items, print_object
+from incidentfox.cli.progress import progress_line
 from incidentfox.cli.session import Session, call
 from incidentfox.contracts.change_requests import (
     ChangeRequest,
@@ -96,11 +97,12 @@ def show_request(node_id: NodeId, request_id: RequestId, as_json: Json = False) 
 
     async def fetch(session: Session) -> tuple[ChangeRequest, WritePreview, Page[Comment]]:
         service, org_id = session.config_service, session.org_id
-        return (
-            await service.change_request(org_id, node_id, request_id),
-            await service.preview_change_request(org_id, node_id, request_id),
-            await service.change_request_comments(org_id, node_id, request_id, limit=200),
-        )
+        with progress_line(wanted=not as_json) as tell:
+            return (
+                await service.change_request(org_id, node_id, request_id),
+                await service.preview_change_request(org_id, node_id, request_id, tell=tell),
+                await service.change_request_comments(org_id, node_id, request_id, limit=200),
+            )
 
     request, preview, comments = call(fetch)
     print_object(request, as_json=as_json)
@@ -118,8 +120,9 @@ def approve_request(node_id: NodeId, request_id: RequestId, comment: Reason = No
     """Agree to a change request and apply it. Nobody approves their own."""
 
     async def approve(session: Session) -> ChangeRequest:
-        decision = Decision(comment=comment)
-        return await session.config_service.approve_change_request(session.org_id, node_id, request_id, decision)
+        service, decision = session.config_service, Decision(comment=comment)
+        with progress_line() as tell:
+            return await service.approve_change_request(session.org_id, node_id, request_id, decision, tell=tell)
 
     _say(approve)
 
@@ -170,10 +173,12 @@ def comment_on_request(
 
 def _open(node_id: str, request: OpenChangeRequest, dry_run: bool) -> None:
     async def ask(session: Session) -> ChangeRequest:
-        return await session.config_service.open_change_request(session.org_id, node_id, request)
+        with progress_line() as tell:
+            return await session.config_service.open_change_request(session.org_id, node_id, request, tell=tell)
 
     async def preview(session: Session) -> WritePreview:
-        return await session.config_service.preview_opening(session.org_id, node_id, request)
+        with progress_line() as tell:
+            return await session.config_service.preview_opening(session.org_id, node_id, request, tell=tell)
 
     if dry_run:
         print_preview(call(preview))

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from incidentfox.cli.configuration_text import print_changes, print_explanation, print_preview, print_provenance
 from incidentfox.cli.output import Json, age, print_items
+from incidentfox.cli.progress import progress_line
 from incidentfox.cli.session import Session, call
 from incidentfox.contracts.configuration import ConfigurationVersion, EffectiveConfiguration
 from incidentfox.contracts.explanation import ExplainedConfiguration, VersionDiff, VersionSummary, WritePreview
@@ -144,11 +145,14 @@ def roll_back(
     """Write the document of an earlier version again, as a new version."""
 
     async def write(session: Session) -> ConfigurationVersion:
-        service = session.config_service
-        return await service.roll_back_configuration(session.org_id, node_id, version, if_match=if_match)
+        service, org_id = session.config_service, session.org_id
+        with progress_line() as tell:
+            return await service.roll_back_configuration(org_id, node_id, version, if_match=if_match, tell=tell)
 
     async def preview(session: Session) -> WritePreview:
-        return await session.config_service.preview_rollback(session.org_id, node_id, version, if_match=if_match)
+        service, org_id = session.config_service, session.org_id
+        with progress_line() as tell:
+            return await service.preview_rollback(org_id, node_id, version, if_match=if_match, tell=tell)
 
     if dry_run:
         print_preview(call(preview))
@@ -172,10 +176,14 @@ def put_configuration(node_id: NodeId, file: File, if_match: IfMatch = None, dry
     document = read_document(file)
 
     async def write(session: Session) -> ConfigurationVersion:
-        return await session.config_service.put_configuration(session.org_id, node_id, document, if_match=if_match)
+        service, org_id = session.config_service, session.org_id
+        with progress_line() as tell:
+            return await service.put_configuration(org_id, node_id, document, if_match=if_match, tell=tell)
 
     async def preview(session: Session) -> WritePreview:
-        return await session.config_service.preview_put(session.org_id, node_id, document, if_match=if_match)
+        service, org_id = session.config_service, session.org_id
+        with progress_line() as tell:
+            return await service.preview_put(org_id, node_id, document, if_match=if_match, tell=tell)
 
     if dry_run:
         print_preview(call(preview))
@@ -189,10 +197,14 @@ def patch_configuration(node_id: NodeId, file: File, if_match: IfMatch = None, d
     patch = read_document(file)
 
     async def write(session: Session) -> ConfigurationVersion:
-        return await session.config_service.patch_configuration(session.org_id, node_id, patch, if_match=if_match)
+        service, org_id = session.config_service, session.org_id
+        with progress_line() as tell:
+            return await service.patch_configuration(org_id, node_id, patch, if_match=if_match, tell=tell)
 
     async def preview(session: Session) -> WritePreview:
-        return await session.config_service.preview_patch(session.org_id, node_id, patch, if_match=if_match)
+        service, org_id = session.config_service, session.org_id
+        with progress_line() as tell:
+            return await service.preview_patch(org_id, node_id, patch, if_match=if_match, tell=tell)
 
     if dry_run:
         print_preview(call(preview))
