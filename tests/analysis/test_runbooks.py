@@ -188,6 +188,13 @@ def test_the_next_step_is_the_remedy_of_the_verdict_else_an_action() -> None:
     assert heading_of_step("x509 certificate expired", ["orders"], "rotate-cert") == "certificate: Renew"
 
 
+def test_a_runbook_about_others_is_no_step_even_where_a_model_looked_for_it() -> None:
+    found = find_sections([MAIL], "queue of the mailer: timeout")
+    assert len(found[0].matched) >= 2
+    assert next_step(found, ["orders"], None) is None
+    assert next_step(found, ["mailer"], None) == found[0]
+
+
 def test_a_runbook_for_everybody_must_be_about_it() -> None:
     everywhere = RunbookText("pool", POOL.title, POOL.text, ("*",))
     assert find_sections([everywhere], "acquiring", ["x"]) == find_sections([everywhere], "acquiring")

@@ -30,6 +30,9 @@ from incidentfox.analysis.vocabulary import STOP_WORDS, words_of
 MOST_CHARACTERS = 1200
 """Of one excerpt: a longer section is parted."""
 
+_HEADING_CHARACTERS = 300
+_SERVICES_SHOWN = 10
+
 _K1, _B = 1.2, 0.75
 _HEADING_WEIGHT = 3
 _SHARE_OF_BEST = 0.5
@@ -70,8 +73,8 @@ class RunbookText:
 
 @dataclass(frozen=True, slots=True)
 class RunbookSection:
-    """A section that was found. `matched` are the query's words in it, as they were compared; `score` is unit-free and
-    comparable within one search only.
+    """A section that was found. `services` are those of the runbook that name what was asked about, else its first few;
+    `matched` are the query's words in it, as they were compared; `score` is comparable within one search only.
     """
 
     runbook: str
@@ -115,7 +118,7 @@ def find_sections(runbooks: Iterable[RunbookText], query: str, services: Sequenc
             continue
         names = _names(runbook, services)
         total = (score + _SHARE_OF_BEST * best[runbook.key]) * (_NAMED if names else 1.0)
-        found.append(_section(passage, total, asked))
+        found.append(_section(passage, total, asked, services))
     hits = sorted((one for one in found if one.score > 0), key=lambda one: -one.score)
     return hits or [one for one in found if _names(one, services)]
 
@@ -135,7 +138,8 @@ def next_step(
     for sections in runbooks.values():
         shared = {word for section in sections for word in section.matched}
         told = {word for section in sections for word in _words(f"{section.title} {section.heading}")}
-        if not (shared if _names(sections[0], services) else len(shared) >= 2 and shared & told):
+        is_about = shared if _names(sections[0], services) else len(shared) >= 2 and shared & told
+        if not is_about or not (_names(sections[0], services) or _is_for_every_service(sections[0])):
             continue
         wanted = _REMEDY_HEADINGS[remedy] if remedy else _ACTION
         return min(
@@ -154,6 +158,10 @@ def concerns(patterns: Iterable[str], services: Iterable[str]) -> bool:
 def _names(found: RunbookText | RunbookSection, services: Iterable[str]) -> bool:
     """Whether it names one of the services; `*` alone names none: it is about every service."""
     return concerns([pattern for pattern in found.services if pattern.strip("*")], services)
+
+
+def _is_for_every_service(found: RunbookText | RunbookSection) -> bool:
+    return not any(pattern.strip("*") for pattern in found.services)
 
 
 def _matches(pattern: str, service: str) -> bool:
@@ -203,15 +211,16 @@ def _scores(passages: Sequence[_Passage], asked: Sequence[str]) -> list[float]:
     return scores
 
 
-def _section(passage: _Passage, score: float, asked: Sequence[str]) -> RunbookSection:
+def _section(passage: _Passage, score: float, asked: Sequence[str], services: Sequence[str]) -> RunbookSection:
     runbook = passage.runbook
+    naming = tuple(pattern for pattern in runbook.services if concerns((pattern,), services))
     return RunbookSection(
         runbook=runbook.key,
         title=runbook.title,
-        heading=" › ".join(passage.headings),
+        heading=" › ".join(passage.headings)[:_HEADING_CHARACTERS],
         excerpt=passage.text,
         url=runbook.url,
-        services=runbook.services,
+        services=(naming or runbook.services)[:_SERVICES_SHOWN],
         score=round(score, 4),
         matched=tuple(word for word in asked if word in passage.counts),
     )

@@ -18,7 +18,7 @@ from incidentfox.agent.scope import RunScope
 from incidentfox.agent.telemetry.protocol import NoTelemetry, Signal, Telemetry
 from incidentfox.agent.toolbox import Tool, catalogue
 from incidentfox.analysis.signals import DatabaseSession, StatusNotice
-from incidentfox.contracts.configuration import MAX_RUNBOOK_CHARACTERS, AgentLimits, Runbook
+from incidentfox.contracts.configuration import AgentLimits, Runbook
 from incidentfox.kernel.errors import Failure
 from incidentfox.kernel.redaction import redact
 
@@ -149,12 +149,20 @@ async def test_runbooks_are_found_with_their_source_and_those_of_others_are_not(
     assert nothing["titles"] == ["Mail", "Orders: slow queries"]
 
 
-async def test_the_longest_runbooks_make_a_bounded_result() -> None:
-    text = ("# " + "timeout " * 40 + "\n\n" + "timeout " * 4000)[:MAX_RUNBOOK_CHARACTERS]
+@pytest.mark.parametrize("letter", ["u", "\U0001f98a"])
+async def test_the_longest_runbooks_make_a_bounded_result(letter: str) -> None:
+    text = f"# timeout {letter * 5000}\n\n" + f"timeout {letter * 20} " * 800
     many = {
-        f"r{number}": Runbook(title="t" * 200, text=text, url="https://w.test/" + "u" * 1900) for number in range(20)
+        f"r{number}": Runbook(
+            title=letter * 200,
+            text=text,
+            services=tuple(f"{letter * 120}-{service}" for service in range(100)),
+            url="https://w.test/" + letter * 1900,
+        )
+        for number in range(12)
     }
-    result = await catalogue()["find_runbooks"].function(context(NoTelemetry(), many), query="timeout", limit=99)
-    assert len(result["sections"]) == 10
+    query = "timeout " + letter * 3000
+    result = await catalogue()["find_runbooks"].function(context(NoTelemetry(), many), query=query, limit=99)
+    assert 2 <= len(result["sections"]) <= 10
     assert result["left_out"] > 0
-    assert len(json.dumps(result)) < MAX_RESULT_BYTES // 2
+    assert len(json.dumps(result, ensure_ascii=False).encode()) < MAX_RESULT_BYTES // 1.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +12,9 @@ from incidentfox.analysis.runbooks import RunbookText, find_sections
 from incidentfox.kernel.errors import NotFound
 
 MOST = 10
-_QUERY_CHARACTERS = 2000
+MAX_BYTES = 48 * 1024
+"""Of all sections together."""
+_QUERY_CHARACTERS = 500
 _TITLES_SHOWN = 40
 
 
@@ -30,10 +33,16 @@ async def find_runbooks(ctx: Context, query: str, services: list[str] | None = N
     if not runbooks:
         raise NotFound("This team has no runbooks: write them under knowledge.runbooks.", code="no_runbooks")
     found = await asyncio.to_thread(find_sections, runbooks, query[:_QUERY_CHARACTERS], tuple(services or ()))
-    shown = found[: max(1, min(limit, MOST))]
+    shown: list[dict[str, Any]] = []
+    size = 0
+    for section in map(asdict, found[: max(1, min(limit, MOST))]):
+        size += len(json.dumps(section, ensure_ascii=False).encode())
+        if shown and size > MAX_BYTES:
+            break
+        shown.append(section)
     return {
         "runbooks": len(runbooks),
-        "sections": [asdict(section) for section in shown],
+        "sections": shown,
         "left_out": len(found) - len(shown),
         # Where nothing fits, what there is: the next question can then be a better one.
         "titles": [] if shown else sorted(one.title for one in runbooks)[:_TITLES_SHOWN],
