@@ -19,6 +19,7 @@ from incidentfox.config_service.captures.api import router as captures
 from incidentfox.config_service.configuration.api import router as configuration
 from incidentfox.config_service.dependencies import Parts
 from incidentfox.config_service.effects.api import router as effects
+from incidentfox.config_service.examples import story
 from incidentfox.config_service.prepared import Prepared
 from incidentfox.config_service.recordings.api import router as recordings
 from incidentfox.config_service.routing.api import router as routing
@@ -115,6 +116,7 @@ def create_app(settings: ConfigServiceSettings) -> FastAPI:
             lifespan=lifespan,
             ready=database.ping,
             body_limits={"/recordings": MAX_RECORDING_BYTES, "/captures": MAX_CAPTURE_BYTES},
+            story=story,
         )
     )
     app.state.parts = parts

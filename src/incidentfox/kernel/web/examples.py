@@ -160,9 +160,9 @@ def _pattern(template: str) -> re.Pattern[str]:
 def _add_answer(responses: dict[str, Any], step: Step, answer: Any) -> None:
     key = answer_key(responses, step.status)
     content = responses[key].get("content", {})
-    if not content:
+    media_type = next((name for name in content if name.endswith("json")), None)
+    if media_type is None:
         return
-    media_type = next(iter(content))
     # The description of a problem is one object for all operations; an example belongs to one of them.
     media = {**content[media_type], "examples": dict(content[media_type].get("examples", {}))}
     responses[key] = {**responses[key], "content": {**content, media_type: media}}
