@@ -256,8 +256,7 @@ async def _review_move(desk: Desk, parent: str, said: Said) -> Response:
         return await _manage(desk, {"parent_id": misplaced[0].message}, parent=parent)
     others = [refusal for refusal in found.refusals if refusal.code != NEEDS_APPROVAL]
     more = {
-        "parent": await desk.client.node(desk.session.org_id, wanted.parent_id) if not others else None,
-        "parent_id": wanted.parent_id,
+        "parent": await desk.client.node(desk.session.org_id, wanted.parent_id),
         "approval": next((refusal for refusal in found.refusals if refusal.code == NEEDS_APPROVAL), None),
         **_effects(found),
     }

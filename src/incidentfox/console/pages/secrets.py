@@ -37,6 +37,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _DONE = {"written": "is written", "replaced": "is replaced", "deleted": "is deleted"}
 _BAD_NAME = "A name begins with a lower-case letter; then lower-case letters, digits, _ and -, at most 63 in all."
 _REFUSED = (Conflict, Forbidden, Unprocessable)
+_TAKEN = "There is one of this name."
 _NO_VALUE = "Type or paste the value."
 _LONG_VALUE = f"A value has {MAX_VALUE:,} characters at most. Nothing was written."
 
@@ -135,7 +136,7 @@ async def write(request: Request, session: Writer, node_id: str, name: Short = "
     if wrong:
         return await _listed(desk, name=name, wrong=wrong, status=422)
     if await desk.find(name) is not None:
-        return await _listed(desk, name=name, exists=True, status=409)
+        return await _listed(desk, name=name, wrong={"name": _TAKEN}, exists=True, status=409)
     try:
         await desk.client.put_secret(session.org_id, node_id, name, value)
     except _REFUSED as failure:
