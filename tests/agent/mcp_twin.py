@@ -28,9 +28,14 @@ Send = Callable[[Any], Awaitable[None]]
 
 @dataclass
 class McpTwin:
-    """One server. What it was asked and with which headers is kept; `refuse` answers instead of it."""
+    """One server. What it was asked and with which headers is kept; `refuse` answers instead of it.
+
+    `legacy`: it knows the protocol only up to 2025, with a handshake and a session.
+    """
 
     refuse: int | None = None
+    legacy: bool = False
+    methods: list[str] = field(default_factory=list)
     called: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     never: asyncio.Event = field(default_factory=asyncio.Event)
@@ -42,8 +47,12 @@ class McpTwin:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":
                 self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
+                self.methods.append(scope["method"])
                 if self.refuse is not None:
                     await Response("no", self.refuse)(scope, receive, send)
+                    return
+                if self.legacy and self.headers[-1].get("mcp-method") == "server/discover":
+                    await Response("Bad Request: Missing session ID", 400)(scope, receive, send)
                     return
             await inner(scope, receive, send)
 
@@ -67,6 +76,10 @@ class McpTwin:
         def echo() -> str:
             """Fails with the words of its own request."""
             raise ToolError(f"not allowed with {self.headers[-1].get('authorization')}")
+
+        @server.tool(annotations=READS)
+        def page() -> str:
+            return '{"service": "orders", "owner": "kim"}'
 
         @server.tool(annotations=READS)
         def large(size: int) -> str:

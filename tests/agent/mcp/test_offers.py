@@ -119,6 +119,23 @@ def test_of_what_is_listed_only_the_harmless_and_nameable_is_offered() -> None:
     assert len(offer.model_dump_json()) < 80_000
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_servers_of_either_age_of_the_protocol_are_understood(legacy: bool) -> None:
+    async def none(_: str) -> str:
+        raise AssertionError
+
+    twin = McpTwin(legacy=legacy)
+    async with serve(twin.app()) as url:
+        ops = McpServer(url=f"{url}/mcp", tools=("page", "restart"), timeout_s=20)
+        servers = LiveServers({"ops": ops}, frozenset(), none)
+        offer = await servers.listed("ops")
+        # Text that is JSON is read, so that its values can be named and cited.
+        assert await servers.call("ops", "page", {}, "call_1") == {"result": {"service": "orders", "owner": "kim"}}
+    assert [one.name for one in offer.tools] == ["ops_page"]
+    # A session that the server keeps is ended, each time.
+    assert twin.methods.count("DELETE") == (2 if legacy else 0)
+
+
 async def test_secrets_that_cannot_be_had_now_are_waited_for_and_bad_ones_are_not() -> None:
     async def away(_: str) -> str:
         raise Unavailable("not now")

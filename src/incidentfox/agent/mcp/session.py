@@ -84,8 +84,11 @@ async def call_tool(endpoint: Endpoint, tool: str, arguments: Mapping[str, Any])
     if result.is_error:
         words = "\n".join(block.text for block in result.content if isinstance(block, types.TextContent))
         raise Permanent(words[:MAX_WORDS] or "The tool failed without a word.", code="mcp_tool_failed")
-    if isinstance(result.structured_content, dict):
-        return _shallow(result.structured_content)
+    structured = result.structured_content
+    if isinstance(structured, dict):
+        # Servers wrap a plain text so; it may be JSON.
+        text = structured.get("result") if len(structured) == 1 else None
+        return {"result": _read(text)} if isinstance(text, str) else _shallow(structured)
     return {"content": [_content(block) for block in result.content]}
 
 
