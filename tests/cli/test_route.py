@@ -18,6 +18,21 @@ def test_lookup_prints_the_team_and_everything_that_was_tried(incidentfox: Comma
         assert cell in done.out
 
 
+def test_list_prints_each_identifier_with_its_team(incidentfox: CommandLine) -> None:
+    done = incidentfox("route", "list", "--team", "shop-sre", "--kind", "service")
+    assert done.code == 0, done.err
+    head, *rows = (line.split() for line in done.out.splitlines())
+    assert head == ["IDENTIFIER", "KIND", "TEAM", "COMPARED", "AS", "AGE"]
+    assert ["orders", "service", "shop-sre", "-"] in [row[:4] for row in rows]
+    assert {(row[1], row[2]) for row in rows} == {("service", "shop-sre")}
+    as_json = [json.loads(line) for line in incidentfox("route", "list", "--json").out.splitlines()]
+    assert {"kind": "service", "value": "orders", "team_node_id": "shop-sre"}.items() <= next(
+        owned for owned in as_json if owned["value"] == "orders"
+    ).items()
+    assert "No team owns" in incidentfox("route", "list", "--team", "nobody").out
+    assert incidentfox("route", "list", "--kind", "planet").code == 2
+
+
 def test_explain_says_who_would_get_a_payload(incidentfox: CommandLine, tmp_path: Path) -> None:
     payload = tmp_path / "payload.json"
     payload.write_text(json.dumps(ALERT))

@@ -271,6 +271,7 @@ _HARMLESS = {
     "GET /api/v1/orgs/{org_id}/nodes",
     "GET /api/v1/orgs/{org_id}/tokens",
     "GET /api/v1/orgs/{org_id}/audit-events",
+    "GET /api/v1/orgs/{org_id}/routing/identifiers",
     "GET /api/v1/orgs/{org_id}/runs",
     "POST /api/v1/internal/routing/lookup",
     "POST /api/v1/internal/audit-events",

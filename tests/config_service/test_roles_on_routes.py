@@ -66,6 +66,7 @@ OF_THE_ORGANISATION = {
     "GET /api/v1/orgs/{org_id}/runs",
     "GET /api/v1/orgs/{org_id}/change-requests",
     "POST /api/v1/orgs/{org_id}/routing/lookup",
+    "GET /api/v1/orgs/{org_id}/routing/identifiers",
     "POST /api/v1/orgs/{org_id}/recordings",
 }
 # For whoever holds the whole organisation.

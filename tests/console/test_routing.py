@@ -9,11 +9,20 @@ import pytest
 from tests.console.conftest import Desk
 from tests.console.estate import Estate
 
+from incidentfox.console.pages import routing
+
 
 def answer(desk: Desk, token: str, **asked: str) -> tuple[int, str]:
     with desk.visitor(token) as visitor:
         page = visitor.get("/routing", params=asked)
     return page.status_code, html.unescape(page.text)
+
+
+def listed(page: str) -> list[tuple[str, str, str]]:
+    """(identifier, kind, owner) of each row."""
+    cells = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)]
+    texts = [[re.sub(r"<[^>]+>", "", cell).strip() for cell in row] for row in cells if row]
+    return [(row[0], row[2], row[1]) for row in texts]
 
 
 def test_the_answer_says_who_why_and_what_was_tried(desk: Desk, estate: Estate) -> None:
@@ -58,13 +67,42 @@ def test_what_cannot_be_asked_is_said(desk: Desk, estate: Estate, asked: dict[st
 
 def test_who_owns_what(desk: Desk, estate: Estate) -> None:
     _, page = answer(desk, estate.tokens["vera"])
-    rows = {
-        name: re.findall(r'<code class="chip">([^<]+)</code>', row)
-        for name, row in re.findall(r'owner-row">.*?/configuration/([^/]+)/document(.*?)</li>', page, re.DOTALL)
-    }
-    assert rows["search"] == ["search", "search-*"]
-    assert rows["billing"] == ["orbit/billing"]
+    assert listed(page) == [
+        ("orbit/billing", "GitHub repository", "billing"),
+        ("checkout", "Service", "checkout"),
+        ("payments", "Service", "checkout"),
+        ("search", "Service", "search"),
+        ("search-*", "Service pattern", "search"),
+        ("C0CHECKOUT", "Slack channel", "checkout"),
+    ]
+    assert '<a href="/configuration/billing">billing</a>' in page
     assert "no default team is set" in page
+
+
+def test_the_list_is_filtered_and_comes_in_pages(desk: Desk, estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    vera = estate.tokens["vera"]
+    assert listed(answer(desk, vera, kind="service", team="checkout")[1]) == [
+        ("checkout", "Service", "checkout"),
+        ("payments", "Service", "checkout"),
+    ]
+    _, nothing = answer(desk, vera, kind="service", team="billing")
+    assert listed(nothing) == []
+    assert "Nothing of that kind or team" in nothing
+    for wrong in ({"kind": "planet"}, {"team": "No Such!"}):
+        status, page = answer(desk, vera, **wrong)
+        assert (status, 'role="alert"' in page) == (422, True)
+    status, page = answer(desk, vera, cursor="x")
+    assert (status, "`next_cursor` of an earlier page" in page) == (422, True)
+    monkeypatch.setattr(routing, "PER_PAGE", 2)
+    seen, address = [], "/routing?kind=service"
+    with desk.visitor(vera) as visitor:
+        while address:
+            page = html.unescape(visitor.get(address).text)
+            seen.append([identifier for identifier, _, _ in listed(page)])
+            found = re.search(r'href="([^"]+)" rel="next"', page)
+            address = found[1] if found else ""
+    assert seen == [["checkout", "payments"], ["search"]]
+    assert "From the beginning" in page
 
 
 def test_a_team_sees_its_own_identifiers(desk: Desk, estate: Estate) -> None:

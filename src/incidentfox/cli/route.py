@@ -1,4 +1,4 @@
-"""`incidentfox route …`: whose event would this be?"""
+"""`incidentfox route …`: who owns what, and whose event would this be?"""
 
 from __future__ import annotations
 
@@ -8,12 +8,60 @@ from typing import Annotated
 
 import typer
 
-from incidentfox.cli.output import Column, Json, print_items
+from incidentfox.cli.completion import among, sources
+from incidentfox.cli.output import Column, Json, age, print_items
 from incidentfox.cli.session import Session, call
-from incidentfox.contracts.routing import Attempt, Identifier, IdentifierKind, Route, RoutingLookup
+from incidentfox.contracts.routing import (
+    Attempt,
+    Identifier,
+    IdentifierKind,
+    OwnedIdentifier,
+    OwnedKind,
+    Route,
+    RoutingLookup,
+)
 from incidentfox.contracts.webhooks import DryRunDelivery, DryRunResult
 
 app = typer.Typer(help="Routing of events to teams.")
+
+_PER_PAGE = 200
+
+
+@app.command("list")
+def list_identifiers(
+    team: Annotated[str | None, typer.Option(help="Only what this team owns.")] = None,
+    kind: Annotated[OwnedKind | None, typer.Option(help="Only identifiers of this kind.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List every identifier with the team that owns it."""
+
+    async def fetch(session: Session) -> list[OwnedIdentifier]:
+        found: list[OwnedIdentifier] = []
+        cursor: str | None = None
+        while True:
+            page = await session.config_service.owned_identifiers(
+                session.org_id, kind=kind, team=team, cursor=cursor, limit=_PER_PAGE
+            )
+            found.extend(page.items)
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
+
+    print_items(
+        call(fetch),
+        (
+            (
+                "IDENTIFIER",
+                lambda owned: owned.given if owned.kind is not OwnedKind.DEFAULT_TEAM else "whatever is left",
+            ),
+            ("KIND", lambda owned: f"{owned.kind.value}{f':{owned.name}' if owned.name else ''}"),
+            ("TEAM", lambda owned: owned.team_node_id),
+            ("COMPARED AS", lambda owned: owned.value if owned.value != owned.given else None),
+            ("AGE", lambda owned: age(owned.created_at)),
+        ),
+        as_json=as_json,
+        empty="No team owns an identifier here. A team lists its own in its configuration, under `routing`.",
+    )
 
 
 @app.command("lookup")
@@ -39,7 +87,7 @@ def lookup(
 @app.command("explain")
 def explain(
     payload: Annotated[str, typer.Argument(help="A file with the body of the webhook; - reads standard input.")],
-    source: Annotated[str, typer.Option(help="Who sent it, e.g. pagerduty or custom.")],
+    source: Annotated[str, typer.Option(help="Who sent it, e.g. pagerduty or custom.", autocompletion=among(sources))],
     header: Annotated[
         list[str] | None, typer.Option(help="A header that it came with, as `Name: value`; may be repeated.")
     ] = None,

@@ -31,7 +31,7 @@ from incidentfox.contracts.master_keys import Reencryption
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.recordings import Recording, RecordingContent, UploadRecording
-from incidentfox.contracts.routing import Route, RoutingLookup
+from incidentfox.contracts.routing import OwnedIdentifier, OwnedKind, Route, RoutingLookup
 from incidentfox.contracts.runs import CreateRun, FinishRun, IntendEffect, Run, RunEffect, SettleEffect, StartedRun
 from incidentfox.contracts.tokens import (
     Caller,
@@ -193,6 +193,20 @@ class ConfigServiceClient(TreeCalls, ConfigurationCalls, ChangeRequestCalls):
         """Dry run of the routing: which team would get an event with these identifiers, and why."""
         call = self._org_call("POST", org_id, "/routing/lookup", Permission.ROUTING_LOOKUP, request)
         return await self._transport.model(call, Route)
+
+    async def owned_identifiers(
+        self,
+        org_id: str,
+        *,
+        kind: OwnedKind | None = None,
+        team: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[OwnedIdentifier]:
+        """Who owns what, by kind and identifier, as far as the caller reaches."""
+        query = {"kind": kind, "team_node_id": team, "cursor": cursor, "limit": limit}
+        call = self._org_call("GET", org_id, "/routing/identifiers", Permission.ROUTING_LOOKUP, query=query)
+        return await self._transport.model(call, Page[OwnedIdentifier])
 
     # -- runs ------------------------------------------------------------------------------------------------------
 

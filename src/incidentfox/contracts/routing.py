@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -35,6 +36,31 @@ class RouteRule(StrEnum):
     IDENTIFIER = "identifier"
     SERVICE_PATTERN = "service_pattern"
     DEFAULT_TEAM = "default_team"
+
+
+class OwnedKind(StrEnum):
+    """What a team can own: an identifier of a kind, a pattern for services, or whatever nobody else owns."""
+
+    INCIDENTIO_ALERT_SOURCE = IdentifierKind.INCIDENTIO_ALERT_SOURCE.value
+    PAGERDUTY_SERVICE = IdentifierKind.PAGERDUTY_SERVICE.value
+    INCIDENTIO_TEAM = IdentifierKind.INCIDENTIO_TEAM.value
+    GITHUB_REPOSITORY = IdentifierKind.GITHUB_REPOSITORY.value
+    SLACK_CHANNEL = IdentifierKind.SLACK_CHANNEL.value
+    SERVICE = IdentifierKind.SERVICE.value
+    CUSTOM = IdentifierKind.CUSTOM.value
+    SERVICE_PATTERN = RouteRule.SERVICE_PATTERN.value
+    DEFAULT_TEAM = RouteRule.DEFAULT_TEAM.value
+
+
+class OwnedIdentifier(WireModel):
+    """An identifier and the one team that owns it."""
+
+    kind: OwnedKind
+    name: str | None = Field(description="The custom kind of a `custom` identifier.")
+    value: str = Field(description="The normal form, which events are compared with; `*` for the default team.")
+    given: str = Field(description="As it stands in the configuration.")
+    team_node_id: NodeId
+    created_at: datetime = Field(description="Since when the team owns it.")
 
 
 class Identifier(WireModel):

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.dialects import postgresql
 from tests.environment import Database, execute
 
 from incidentfox.config_service.audit import store
@@ -62,7 +61,7 @@ async def test_each_filter_reads_through_its_index(audited: Connections, team: s
                 statement = store.search(session, AuditFilters(**filters), before).limit(101)
                 # A thousand rows are sorted as fast as they are read in order; a million are not.
                 await connection.execute(text("SET LOCAL enable_sort = off"))
-                compiled = statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+                compiled = statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
                 plan = [row[0] for row in await connection.exec_driver_sql(f"EXPLAIN {compiled}")]
             said = "\n".join(plan)
             scan = next((n for n, line in enumerate(plan) if f"Index Scan Backward using {index} " in line), None)

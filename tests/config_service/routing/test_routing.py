@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import psycopg
 import pytest
 from tests.config_service.surroundings import Service, Tenants, query, tenant_settings
 
-from incidentfox.contracts.routing import Identifier, IdentifierKind, Route, RouteRule, RoutingLookup
-from incidentfox.kernel.errors import Conflict, Unprocessable
+from incidentfox.clients.config_service import ConfigServiceClient
+from incidentfox.contracts.permissions import Role
+from incidentfox.contracts.routing import Identifier, IdentifierKind, OwnedKind, Route, RouteRule, RoutingLookup
+from incidentfox.contracts.tokens import CreateToken
+from incidentfox.contracts.tree import CreateNode, NodeKind
+from incidentfox.kernel.errors import Conflict, Invalid, Unprocessable
+from incidentfox.kernel.web.pagination import encode_cursor
 
 pytestmark = pytest.mark.anyio
 
@@ -170,3 +177,98 @@ async def test_a_preview_of_an_organisations_write_judges_its_default_team(servi
     admin = service.with_token(tenants.admin)
     preview = await admin.preview_put(tenants.org, tenants.org, {"routing": {"default_team": "nobody"}})
     assert [refusal.code for refusal in preview.refusals] == ["unknown_default_team"]
+
+
+ROUTING = {
+    "checkout": {
+        "github_repositories": ["Acme/Shop"],
+        "services": ["a", "B"],
+        "service_patterns": ["shop-*"],
+        "custom": {"region": ["EU", "👩‍💻 …"]},
+    },
+    "payments": {"services": ["pay"]},
+}
+LISTED = [
+    ("custom", "region", "eu", "checkout"),
+    ("custom", "region", "👩‍💻 ...", "checkout"),
+    ("default_team", None, "*", "payments"),
+    ("github_repository", None, "acme/shop", "checkout"),
+    ("service", None, "a", "checkout"),
+    ("service", None, "b", "checkout"),
+    ("service", None, "pay", "payments"),
+    ("service_pattern", None, "shop-*", "checkout"),
+]
+
+
+async def owned(client: ConfigServiceClient, org: str, limit: int = 3, **wanted: Any) -> list[tuple[Any, ...]]:
+    """Everything of the list, page by page."""
+    found: list[tuple[Any, ...]] = []
+    cursor = None
+    while True:
+        page = await client.owned_identifiers(org, cursor=cursor, limit=limit, **wanted)
+        found += [(one.kind, one.name, one.value, one.team_node_id) for one in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+async def all_owned(service: Service, tenants: Tenants) -> None:
+    admin = service.with_token(tenants.admin)
+    for team, routing in ROUTING.items():
+        await admin.put_configuration(tenants.org, team, {"routing": routing})
+    await admin.put_configuration(tenants.org, tenants.org, {"routing": {"default_team": "payments"}})
+
+
+async def test_the_list_names_each_identifier_and_its_owner_once(service: Service, tenants: Tenants) -> None:
+    await all_owned(service, tenants)
+    admin = service.with_token(tenants.admin)
+    for limit in (1, 3, 8, 100):
+        assert await owned(admin, tenants.org, limit) == LISTED
+    [repository] = (await admin.owned_identifiers(tenants.org, kind=OwnedKind.GITHUB_REPOSITORY)).items
+    assert repository.given == "Acme/Shop"
+    services = [one for one in LISTED if one[0] == "service"]
+    assert await owned(admin, tenants.org, 1, kind=OwnedKind.SERVICE) == services
+    assert await owned(admin, tenants.org, team="payments") == [one for one in LISTED if one[3] == "payments"]
+    assert await owned(admin, tenants.org, team="payments", kind=OwnedKind.CUSTOM) == []
+
+
+async def test_the_list_of_a_node_is_what_is_owned_there_and_below(service: Service, tenants: Tenants) -> None:
+    await all_owned(service, tenants)
+    platform = service.as_service("platform")
+    beside = CreateNode(node_id="beside", parent_id=tenants.org, kind=NodeKind.TEAM, name="Beside")
+    await platform.create_node(tenants.org, beside)
+    await service.with_token(tenants.admin).put_configuration(
+        tenants.org, "beside", {"routing": {"services": ["elsewhere"]}}
+    )
+    for team in ("checkout", "payments"):
+        own = [one for one in LISTED if one[3] == team]
+        client = service.with_token(tenants.teams[team])
+        assert await owned(client, tenants.org) == own
+        for other in {"checkout", "payments", "beside"} - {team}:
+            assert await owned(client, tenants.org, team=other) == []
+    unit = await platform.create_token(tenants.org, CreateToken(name="unit", node_id="shops", role=Role.VIEWER))
+    assert await owned(service.with_token(unit.secret), tenants.org) == LISTED
+    assert await owned(service.with_token(tenants.other_admin), tenants.other) == []
+
+
+async def test_a_cursor_of_the_list_that_we_did_not_make_is_refused(service: Service, tenants: Tenants) -> None:
+    client = service.with_token(tenants.admin)
+    for key in ("x", "[]", '["service","a"]', "[1,2,3]", '["service","","\\u0000"]', '["service","","\\ud800"]', "{}"):
+        with pytest.raises(Invalid) as refusal:
+            await client.owned_identifiers(tenants.org, cursor=encode_cursor(key))
+        assert refusal.value.code == "invalid_cursor"
+
+
+async def test_the_longest_identifiers_have_cursors(service: Service, tenants: Tenants) -> None:
+    values = [f"{number}{'é' * 511}" for number in range(3)]
+    custom = {"routing": {"custom": {"x" * 60: values}}}
+    await service.with_token(tenants.admin).put_configuration(tenants.org, "checkout", custom)
+    found = await owned(service.with_token(tenants.admin), tenants.org, 1)
+    assert [value for _, _, value, _ in found] == values
+
+
+def test_what_can_be_owned_are_the_identifiers_and_the_other_rules() -> None:
+    others = set(RouteRule) - {RouteRule.IDENTIFIER}
+    assert {kind.value for kind in OwnedKind} == {kind.value for kind in IdentifierKind} | {
+        rule.value for rule in others
+    }

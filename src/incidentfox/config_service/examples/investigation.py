@@ -26,6 +26,7 @@ _LOGS = '{"timestamp": "2026-03-02T08:56:10Z", "service": "checkout", "message":
 
 INVESTIGATION = (
     Step("Ask who would get an event", "ada", "POST /api/v1/orgs/acme/routing/lookup", _PAGED),
+    Step("List who owns what", "ada", "GET /api/v1/orgs/acme/routing/identifiers"),
     Step("Route an event", "orchestrator", "POST /api/v1/internal/routing/lookup", _PAGED),
     Step(
         "Put the routing on record",

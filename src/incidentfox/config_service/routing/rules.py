@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,16 @@ from incidentfox.config_service.routing.normal_forms import MAX_VALUE, NormalIde
 from incidentfox.config_service.routing.patterns import MAX_PATTERN, best, normalise_pattern, prefixes
 from incidentfox.contracts.configuration import RoutingConfiguration
 from incidentfox.contracts.problem import FieldError
-from incidentfox.contracts.routing import Attempt, Identifier, IdentifierKind, Route, RouteRule
+from incidentfox.contracts.routing import (
+    Attempt,
+    Identifier,
+    IdentifierKind,
+    OwnedIdentifier,
+    OwnedKind,
+    Route,
+    RouteRule,
+)
+from incidentfox.kernel.errors import Invalid
 
 MAX_CLAIMS = 1000
 """Identifiers and patterns of one team."""
@@ -104,6 +114,24 @@ def choose(identifiers: tuple[Identifier, ...], owners: Mapping[NormalIdentifier
         reason=reason,
         tried=tried,
     )
+
+
+def place(owned: OwnedIdentifier) -> str:
+    """Where an identifier stands in the list of all, as the text of a cursor: its kind, name and normal form."""
+    prefix = owned.value.partition("*")[0] if owned.kind is OwnedKind.SERVICE_PATTERN else ""
+    return json.dumps([owned.kind, owned.name or prefix, owned.value])
+
+
+def place_in(cursor: str) -> tuple[str, str, str]:
+    """The place that the text of a cursor names; Invalid for anything that we did not make."""
+    try:
+        kind, name, value = json.loads(cursor)
+        "".join((kind, name, value)).encode()
+    except (ValueError, TypeError) as error:
+        raise Invalid("`cursor` must be the `next_cursor` of an earlier page.", code="invalid_cursor") from error
+    if "\0" in kind + name + value:
+        raise Invalid("`cursor` must be the `next_cursor` of an earlier page.", code="invalid_cursor")
+    return kind, name, value
 
 
 def describe(identifier: Identifier) -> str:

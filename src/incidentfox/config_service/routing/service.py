@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from incidentfox.config_service.routing import store
-from incidentfox.config_service.routing.rules import DEFAULT_TEAM, Claim, choose, claim_of_default, claims, question
+from incidentfox.config_service.routing.rules import (
+    DEFAULT_TEAM,
+    Claim,
+    choose,
+    claim_of_default,
+    claims,
+    place,
+    place_in,
+    question,
+)
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tree.store import node
 from incidentfox.contracts.configuration import RoutingConfiguration
+from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
-from incidentfox.contracts.routing import Route, RoutingLookup
+from incidentfox.contracts.routing import OwnedIdentifier, Route, RoutingLookup
 from incidentfox.contracts.tree import NodeKind
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.errors import Conflict, Unprocessable
 from incidentfox.kernel.tenant import Tenant
+from incidentfox.kernel.web.pagination import decode_cursor, page
 
 
 async def claim_identifiers(session: Session, team_node_id: str, routing: RoutingConfiguration) -> None:
@@ -52,6 +63,15 @@ async def claim_default_team(session: Session, before: str | None, after: str | 
 async def lookup(database: Database, tenant: Tenant, request: RoutingLookup) -> Route:
     """Whose event is this? At most one team, and why."""
     return choose(request.identifiers, await store.owners(database, tenant, question(request.identifiers)))
+
+
+async def list_identifiers(
+    session: Session, wanted: store.Wanted, cursor: str | None, limit: int
+) -> Page[OwnedIdentifier]:
+    """A page of who owns what, as far as the caller reaches."""
+    after = decode_cursor(cursor)
+    found = await store.identifiers_after(session, wanted, place_in(after) if after is not None else None, limit + 1)
+    return page(found, limit, place)
 
 
 async def _take(session: Session, team_node_id: str, wanted: list[Claim]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, tuple_
@@ -12,7 +13,8 @@ from incidentfox.config_service.routing.normal_forms import NormalIdentifier
 from incidentfox.config_service.routing.rules import Claim, Question
 from incidentfox.config_service.routing.tables import routing_identifiers
 from incidentfox.config_service.session import Session
-from incidentfox.contracts.routing import IdentifierKind, RouteRule
+from incidentfox.config_service.tree.tables import node_ancestry
+from incidentfox.contracts.routing import IdentifierKind, OwnedIdentifier, OwnedKind, RouteRule
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.db.tenancy import ALL_TEAMS
 from incidentfox.kernel.tenant import Tenant
@@ -23,11 +25,42 @@ _KEY = tuple_(*_KEY_COLUMNS)
 _RULES = {rule.value: rule for rule in (RouteRule.SERVICE_PATTERN, RouteRule.DEFAULT_TEAM)}
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which identifiers a list is about; None: all."""
+
+    kind: OwnedKind | None = None
+    team_node_id: str | None = None
+
+
 async def identifiers_of(session: Session, team_node_id: str) -> set[NormalIdentifier]:
     """What the team owns now."""
     table = routing_identifiers
     statement = select(*_KEY_COLUMNS).where(table.c.org_id == session.org_id, table.c.team_node_id == team_node_id)
     return {_normal(row) for row in await session.connection.execute(statement)}
+
+
+async def identifiers_after(
+    session: Session, wanted: Wanted, after: tuple[str, str, str] | None, limit: int
+) -> list[OwnedIdentifier]:
+    """Who owns what, by kind, name and normal form; a credential that is bound to a node sees what is owned there and
+    below. The database itself would show it the directory of the whole organisation.
+    """
+    table, bound_to = routing_identifiers, session.tenant.team_node_id
+    statement = select(table).where(table.c.org_id == session.org_id)
+    if bound_to is not None:
+        inside = select(node_ancestry.c.node_id).where(
+            node_ancestry.c.org_id == session.org_id, node_ancestry.c.ancestor_id == bound_to
+        )
+        statement = statement.where(table.c.team_node_id.in_(inside))
+    if wanted.kind is not None:
+        statement = statement.where(table.c.kind == wanted.kind)
+    if wanted.team_node_id is not None:
+        statement = statement.where(table.c.team_node_id == wanted.team_node_id)
+    if after is not None:
+        statement = statement.where(after < _KEY)
+    rows = await session.connection.execute(statement.order_by(*_KEY_COLUMNS).limit(limit))
+    return [_owned(row) for row in rows]
 
 
 async def release(session: Session, team_node_id: str, identifiers: Collection[NormalIdentifier]) -> None:
@@ -84,6 +117,18 @@ async def owners(database: Database, tenant: Tenant, question: Question) -> dict
 
 def _among(identifiers: Collection[NormalIdentifier]) -> ColumnElement[bool]:
     return _KEY.in_([(identifier.kind.value, identifier.name, identifier.value) for identifier in identifiers])
+
+
+def _owned(row: Any) -> OwnedIdentifier:
+    kind = OwnedKind(row.kind)
+    return OwnedIdentifier(
+        kind=kind,
+        name=row.name if kind is OwnedKind.CUSTOM else None,
+        value=row.value,
+        given=row.given,
+        team_node_id=row.team_node_id,
+        created_at=row.created_at,
+    )
 
 
 def _normal(row: Any) -> NormalIdentifier:

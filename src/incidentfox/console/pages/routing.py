@@ -4,54 +4,54 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.console.backends import backends_of
-from incidentfox.console.places import MOST_NODES, read_documents, read_nodes
 from incidentfox.console.session import Session, requires_session
 from incidentfox.console.templating import pages_of
 from incidentfox.contracts.permissions import Permission
-from incidentfox.contracts.routing import Identifier, IdentifierKind, RoutingLookup
-from incidentfox.contracts.tree import Node, NodeKind
+from incidentfox.contracts.routing import Identifier, IdentifierKind, OwnedKind, RoutingLookup
 from incidentfox.kernel.errors import Invalid, Unprocessable
 
 router = APIRouter()
 
-TEAMS_PER_PAGE = 25
+PER_PAGE = 50
 
 Reader = Annotated[Session, requires_session(Permission.ROUTING_LOOKUP)]
-Number = Annotated[int, Query(ge=1, le=10_000)]
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of the question. `listed` is the key of a team's own document that lists such identifiers."""
+    """One field of the question."""
 
     kind: IdentifierKind
     label: str
     example: str
-    listed: str
 
 
 FIELDS = (
-    Field(IdentifierKind.SERVICE, "Service", "checkout", "services"),
-    Field(IdentifierKind.PAGERDUTY_SERVICE, "PagerDuty service", "PABC123", "pagerduty_services"),
-    Field(IdentifierKind.GITHUB_REPOSITORY, "GitHub repository", "acme/shop", "github_repositories"),
-    Field(IdentifierKind.SLACK_CHANNEL, "Slack channel", "C0123456789", "slack_channels"),
-    Field(IdentifierKind.INCIDENTIO_TEAM, "incident.io team", "", "incidentio_teams"),
-    Field(IdentifierKind.INCIDENTIO_ALERT_SOURCE, "incident.io alert source", "", "incidentio_alert_sources"),
-    Field(IdentifierKind.CUSTOM, "Custom", "cluster: eu-1", "custom"),
+    Field(IdentifierKind.SERVICE, "Service", "checkout"),
+    Field(IdentifierKind.PAGERDUTY_SERVICE, "PagerDuty service", "PABC123"),
+    Field(IdentifierKind.GITHUB_REPOSITORY, "GitHub repository", "acme/shop"),
+    Field(IdentifierKind.SLACK_CHANNEL, "Slack channel", "C0123456789"),
+    Field(IdentifierKind.INCIDENTIO_TEAM, "incident.io team", ""),
+    Field(IdentifierKind.INCIDENTIO_ALERT_SOURCE, "incident.io alert source", ""),
+    Field(IdentifierKind.CUSTOM, "Custom", "cluster: eu-1"),
 )
-_LABELS = {field.listed: field.label for field in FIELDS} | {"service_patterns": "Service pattern"}
+OWNED = {OwnedKind(field.kind.value): field.label for field in FIELDS} | {
+    OwnedKind.SERVICE_PATTERN: "Service pattern",
+    OwnedKind.DEFAULT_TEAM: "Default team",
+}
+"""The kinds of the list, in words."""
 
 
 @router.get("/routing")
-async def routing_page(request: Request, session: Reader, page: Number = 1) -> Response:
-    """The question, its answer where one was asked, and the identifiers that teams list."""
+async def routing_page(request: Request, session: Reader) -> Response:
+    """The question, its answer where one was asked, and every identifier with its owner."""
     client = backends_of(request).config_service
     asked = {field.kind.value: request.query_params.get(field.kind.value, "").strip()[:2000] for field in FIELDS}
     context: dict[str, Any] = {"fields": FIELDS, "asked": asked, "route": None, "wrong": ""}
@@ -65,7 +65,9 @@ async def routing_page(request: Request, session: Reader, page: Number = 1) -> R
         status = 422
     except (Invalid, Unprocessable) as failure:
         context["wrong"], status = failure.detail, failure.status
-    context |= await _listed(client, session, page)
+    context |= await _owned(request, session)
+    if context["list_wrong"]:
+        status = 422
     return pages_of(request).page(request, "routing.html", context, status)
 
 
@@ -84,44 +86,30 @@ def _identifiers(asked: dict[str, str]) -> tuple[Identifier, ...]:
     return tuple(found)
 
 
-async def _listed(client: ConfigServiceClient, session: Session, page: int) -> dict[str, Any]:
-    """A page of the teams with the identifiers that their own documents list; the default team."""
-    if not (session.may(Permission.NODES_READ) and session.may(Permission.CONFIG_READ)):
-        return {"teams": None}
-    nodes, is_cut = await read_nodes(client, session)
-    teams = sorted((node for node in nodes if _is_live_team(node)), key=lambda node: node.name.casefold())
-    first = (page - 1) * TEAMS_PER_PAGE
-    shown = teams[first : first + TEAMS_PER_PAGE]
-    documents = await read_documents(client, session, shown)
-    root = [node for node in nodes if node.kind is NodeKind.ORG]
-    tops = await read_documents(client, session, root)
-    return {
-        "teams": [(node, _owned(own.document)) for node, own in zip(shown, documents, strict=True)],
-        "default_team": _section(tops[0].document).get("default_team") if tops else None,
-        "cut_at": MOST_NODES if is_cut else None,
-        "earlier": page - 1 if page > 1 else None,
-        "later": page + 1 if first + TEAMS_PER_PAGE < len(teams) else None,
-    }
+async def _owned(request: Request, session: Session) -> dict[str, Any]:
+    """A page of who owns what, as far as the person reaches; and the default team."""
+    client = backends_of(request).config_service
+    typed = {name: request.query_params.get(name, "").strip()[:63] for name in ("kind", "team")}
+    cursor = request.query_params.get("cursor") or None
+    context: dict[str, Any] = {"kinds": OWNED, "typed": typed, "owned": (), "more": None, "list_wrong": ""}
+    anything = await client.who_would_get(session.org_id, RoutingLookup(identifiers=()))
+    context["default_team"] = anything.team_node_id
+    context["first"] = _address(typed) if cursor else None
+    if typed["kind"] and typed["kind"] not in set(OwnedKind):
+        return {**context, "list_wrong": "There is no such kind of identifier."}
+    kind = OwnedKind(typed["kind"]) if typed["kind"] else None
+    try:
+        page = await client.owned_identifiers(
+            session.org_id, kind=kind, team=typed["team"] or None, cursor=cursor, limit=PER_PAGE
+        )
+    except (Invalid, Unprocessable) as failure:
+        is_cursor = failure.code == "invalid_cursor"
+        wrong = failure.detail if is_cursor else "The id of a team has lower-case letters, digits and hyphens."
+        return {**context, "list_wrong": wrong}
+    more = _address(typed, page.next_cursor) if page.next_cursor else None
+    return {**context, "owned": page.items, "more": more}
 
 
-def _is_live_team(node: Node) -> bool:
-    return node.kind is NodeKind.TEAM and node.archived_at is None
-
-
-def _owned(document: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """(kind in words, values) of what a team's own document lists."""
-    section = _section(document)
-    found = [(label, _texts(section.get(key))) for key, label in _LABELS.items() if key != "custom"]
-    custom = section.get("custom")
-    if isinstance(custom, dict):
-        found += [(kind, _texts(values)) for kind, values in sorted(custom.items())]
-    return [(label, values) for label, values in found if values]
-
-
-def _section(document: dict[str, Any]) -> dict[str, Any]:
-    section = document.get("routing")
-    return section if isinstance(section, dict) else {}
-
-
-def _texts(values: Any) -> list[str]:
-    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+def _address(typed: dict[str, str], cursor: str = "") -> str:
+    query = {name: value for name, value in {**typed, "cursor": cursor}.items() if value}
+    return f"/routing{f'?{urlencode(query)}' if query else ''}#owners"
