@@ -35,8 +35,9 @@ audit_unsealed = Table(
     Column("position", BigInteger, Identity(always=True), primary_key=True),
     Column("event_id", Text, nullable=False),
 )
-"""Events that wait for the sealer. Filled by a trigger; ordered by when they were written, not by when they say. Another
-trigger keeps each on the list until a link holds it."""
+"""Events that wait for the sealer, ordered by when they were written, not by when they say. A trigger puts each event
+here; another keeps it here until a link holds it.
+"""
 
 audit_seals = Table(
     "config_audit_seals",
