@@ -6,18 +6,19 @@ import json
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from incidentfox.cli.configuration_text import print_changes, print_explanation, print_preview, print_provenance
 from incidentfox.cli.output import Json, age, print_items
 from incidentfox.cli.progress import progress_line
 from incidentfox.cli.session import Session, call
-from incidentfox.contracts.configuration import ConfigurationVersion, EffectiveConfiguration
-from incidentfox.contracts.explanation import ExplainedConfiguration, VersionDiff, VersionSummary, WritePreview
-from incidentfox.contracts.page import Page
+
+if TYPE_CHECKING:  # building these models takes longer than completing a command; the clients bring them
+    from incidentfox.contracts.configuration import ConfigurationVersion, EffectiveConfiguration
+    from incidentfox.contracts.explanation import ExplainedConfiguration, VersionDiff, VersionSummary, WritePreview
+    from incidentfox.contracts.page import Page
 
 app = typer.Typer(help="Configuration: agents, prompts, tools, integrations, routing, destinations.")
 
@@ -28,6 +29,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what the write wo
 
 
 def _moment(text: str) -> datetime:
+    from pydantic import AwareDatetime, TypeAdapter, ValidationError
+
     try:
         return TypeAdapter(AwareDatetime).validate_python(text)
     except ValidationError as error:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from incidentfox.cli.output import age, console
-from incidentfox.contracts.explanation import ExplainedValue, SetBy, ValueChange, WritePreview
-from incidentfox.contracts.governance import PolicyInForce
+
+if TYPE_CHECKING:
+    from incidentfox.contracts.explanation import ExplainedValue, SetBy, ValueChange, WritePreview
+    from incidentfox.contracts.governance import PolicyInForce
 
 _SHOWN_CHARACTERS = 72
 _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}

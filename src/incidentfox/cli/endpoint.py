@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from incidentfox.cli.completion import among, sources
 from incidentfox.cli.output import Json, age, print_items, print_object
 from incidentfox.cli.session import Session, call
 from incidentfox.contracts.page import Page
@@ -45,7 +46,7 @@ def list_endpoints(as_json: Json = False) -> None:
 @app.command("create")
 def create_endpoint(
     name: Annotated[str, typer.Argument(help="A name to recognise it by.")],
-    source: Annotated[str, typer.Option(help="pagerduty or custom.")],
+    source: Annotated[str, typer.Option(help="pagerduty or custom.", autocompletion=among(sources))],
     secret_from_stdin: SecretFromStdin = False,
     as_json: Json = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from incidentfox.cli.answer import print_run
+from incidentfox.cli.completion import among, run_states
 from incidentfox.cli.exported import write_recording
 from incidentfox.cli.output import Json, age, print_items
 from incidentfox.cli.replayed import print_replay
@@ -27,7 +28,9 @@ RunId = Annotated[str, typer.Argument(help="The run, e.g. run_01jd….")]
 @app.command("list")
 def list_runs(
     team: Annotated[str | None, typer.Option(help="Only this team's runs.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only runs in this state.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only runs in this state.", autocompletion=among(run_states))
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
     as_json: Json = False,
 ) -> None:

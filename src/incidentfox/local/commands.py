@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from incidentfox.cli.completion import among
+
 if TYPE_CHECKING:  # what a command needs, it imports itself: `--help` needs none of it
     from incidentfox.cli.place import Place, Say
 
@@ -47,7 +49,12 @@ async def open_place(say: Say) -> AsyncIterator[Place]:
         yield place
 
 
-def serve(service: Annotated[str, typer.Argument(help=f"One of: {', '.join(SERVICE_MODULES)}.")]) -> None:
+def serve(
+    service: Annotated[
+        str,
+        typer.Argument(help=f"One of: {', '.join(SERVICE_MODULES)}.", autocompletion=among(lambda: SERVICE_MODULES)),
+    ],
+) -> None:
     """Run one service until SIGTERM. Its settings are read from INCIDENTFOX_… variables."""
     from pydantic import ValidationError
 
