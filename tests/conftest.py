@@ -6,14 +6,13 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from tests.environment import Database, Trusted, create_database, prepare_cluster
+from tests.environment import Database, Trusted, cluster_folder, create_database, prepare_cluster
 
 from incidentfox.local.postgres import EmbeddedPostgres
 
@@ -51,12 +50,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[EmbeddedPostgres]:
-    """One throw-away Postgres for each test process, migrated once into a template.
-
-    Not below pytest's own temporary folder, which only its owner may enter: as root, Postgres runs as somebody else.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="incidentfox-postgres-"))
-    folder.chmod(0o755)
+    """One throw-away Postgres for each test process, migrated once into a template."""
+    folder = cluster_folder("incidentfox-postgres-")
     try:
         with EmbeddedPostgres(folder / "data", durable=False) as postgres:
             prepare_cluster(postgres)

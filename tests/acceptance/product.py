@@ -17,7 +17,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ import httpx2
 from tests.acceptance.balancer import Balancer
 from tests.acceptance.sender import Message, Sender
 from tests.agent.scenes import small_incident
+from tests.environment import cluster_folder
 
 from incidentfox.clients.agent import AgentClient
 from incidentfox.clients.config_service import ConfigServiceClient, ServiceCredential, TokenCredential
@@ -281,13 +281,9 @@ class Product:
 
 
 @asynccontextmanager
-async def running_product(replicas: int = 1) -> AsyncIterator[Product]:
-    """A product in a folder of its own, which is deleted afterwards.
-
-    Not below pytest's temporary folder: as root, Postgres runs as somebody else, who may not enter that.
-    """
-    home = Path(tempfile.mkdtemp(prefix="incidentfox-acceptance-"))
-    home.chmod(0o755)
+async def running_product(replicas: int = 1, *, on_disk: bool = False) -> AsyncIterator[Product]:
+    """A product in a folder of its own, which is deleted afterwards. What is measured is measured `on_disk`."""
+    home = cluster_folder("incidentfox-acceptance-", on_disk=on_disk)
     try:
         product = Product(home, replicas)
         try:

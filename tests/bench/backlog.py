@@ -49,7 +49,7 @@ WHERE delivery_key LIKE $1 || '-%' AND processed_at IS NOT NULL ORDER BY process
 
 async def measure() -> list[Row]:
     """The rows of this subject."""
-    async with running_product() as product:
+    async with running_product(on_disk=True) as product:
         services = [f"service-{number}" for number in range(SERVICES)]
         tenant = await product.tenant(**await null_agent.start(product), routing={"services": [*services, "orders"]})
         pattern = (await tenant.dispatched(tenant.custom, custom_alert(service="orders"))).delivery_id

@@ -16,7 +16,7 @@ _WITHIN_S = 3600.0
 
 async def measure() -> list[Row]:
     """The rows of this subject."""
-    async with running_product() as product:
+    async with running_product(on_disk=True) as product:
         tenant = await product.tenant()
         accidents = [
             Accident(process, after, partial(product.kill, process))

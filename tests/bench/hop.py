@@ -26,7 +26,7 @@ POLL_MS = float(OrchestratorSettings.model_fields["dispatch_poll_interval_s"].de
 
 async def measure() -> list[Row]:
     """The rows of this subject."""
-    async with running_product() as product:
+    async with running_product(on_disk=True) as product:
         tenant = await product.tenant()
         hops = [await _hop(product, tenant, number) for number in range(WARM_UP + DELIVERIES)][WARM_UP:]
     most = POLL_MS + BEYOND_POLL_MS

@@ -32,7 +32,7 @@ _MOST_PER_S = 6000
 
 async def measure() -> list[Row]:
     """The rows of this subject."""
-    async with running_product() as product:
+    async with running_product(on_disk=True) as product:
         tenant = await product.tenant()
         senders = [await product.sender(tenant.org_id, "pagerduty") for _ in range(ENDPOINTS)]
         ours = [Target(sender.url, sender.secret) for sender in senders]

@@ -27,7 +27,7 @@ FLOODS = {"one service": ["orders"], f"{len(MANY)} services": MANY}
 
 async def measure() -> list[Row]:
     """The rows of this subject."""
-    async with running_product() as product:
+    async with running_product(on_disk=True) as product:
         quiet = await product.tenant()
         noisy = await product.tenant(routing={"services": ["orders", *MANY]})
         await _waits(quiet)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.environment import cluster_folder
 
 from incidentfox.local.postgres import DataFolderError, EmbeddedPostgres
 
@@ -26,8 +27,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="drops privileges, so nee
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A folder that everybody may enter, as a data folder under /var/lib would be."""
-    folder = Path(tempfile.mkdtemp(prefix="incidentfox-test-"))
-    folder.chmod(0o755)
+    folder = cluster_folder("incidentfox-test-")
     yield folder
     with contextlib.suppress(DataFolderError):
         EmbeddedPostgres(folder / "data").destroy()

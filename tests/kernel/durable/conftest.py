@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import make_url
+from tests.environment import cluster_folder
 
 from incidentfox.kernel.durable import Engine, EngineSettings, migrate
 from incidentfox.local.postgres import EmbeddedPostgres
@@ -34,13 +36,17 @@ class Services:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_url() -> Iterator[str]:
     """A superuser's address: TEST_DATABASE_URL if set, else of a Postgres that no service's migration has touched."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return
-    with EmbeddedPostgres(tmp_path_factory.mktemp("durable") / "postgres", durable=False) as postgres:
-        yield postgres.superuser_url()
+    folder = cluster_folder("incidentfox-durable-")
+    try:
+        with EmbeddedPostgres(folder / "postgres", durable=False) as postgres:
+            yield postgres.superuser_url()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
