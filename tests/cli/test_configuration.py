@@ -102,6 +102,20 @@ def test_a_node_is_moved_archived_restored_and_deleted(incidentfox: CommandLine,
     assert team not in incidentfox("node", "list").out
 
 
+def test_a_secret_is_written_listed_and_deleted_with_who_refers_to_it(incidentfox: CommandLine, team: str) -> None:
+    write(incidentfox, "patch", team, {"integrations": {"slack": {"bot_token": {"$secret": "bot"}}}})
+    assert incidentfox("secret", "set", team, "bot", stdin="planted-value\n").code == 0
+    assert [secret["name"] for secret in incidentfox("secret", "list", team, "--json").lines()] == ["bot"]
+    would = incidentfox("secret", "delete", team, "bot", "--dry-run").out.splitlines()
+    assert would == [
+        f"{team} refers to it at /integrations/slack/bot_token",
+        "They would get none: no node above has one of this name.",
+    ]
+    assert incidentfox("secret", "delete", team, "bot", "--yes").out.endswith(f"bot of {team} is deleted.\n")
+    again = incidentfox("secret", "delete", team, "bot", "--yes")
+    assert (again.code != 0, "secret_not_found" in again.err) == (True, True)
+
+
 def test_a_runbook_is_read_whole_and_listed_in_brief(incidentfox: CommandLine, team: str) -> None:
     text = "# Mitigation\n\n" + "Roll back [orders].\n" * 200
     runbook = {"title": "Orders: locks", "text": text, "services": ["orders"], "url": "https://wiki.test/locks"}

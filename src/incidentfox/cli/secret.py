@@ -11,7 +11,6 @@ from incidentfox.cli.config import DryRun
 from incidentfox.cli.output import Json, age, print_items, print_object
 from incidentfox.cli.session import Session, call
 from incidentfox.contracts.configuration import SecretRemoval, SecretSummary
-from incidentfox.contracts.page import Page
 
 app = typer.Typer(help='Secrets of a node; configuration refers to them as {"$secret": "name"}.')
 
@@ -22,11 +21,18 @@ NodeId = Annotated[str, typer.Argument(help="The node.")]
 def list_secrets(node_id: NodeId, as_json: Json = False) -> None:
     """List the secrets of a node, without their values."""
 
-    async def fetch(session: Session) -> Page[SecretSummary]:
-        return await session.config_service.secrets(session.org_id, node_id)
+    async def fetch(session: Session) -> list[SecretSummary]:
+        found: list[SecretSummary] = []
+        cursor: str | None = None
+        while True:
+            page = await session.config_service.secrets(session.org_id, node_id, cursor=cursor, limit=200)
+            found += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
 
     print_items(
-        call(fetch).items,
+        call(fetch),
         (
             ("SECRET", lambda secret: secret.name),
             ("KEY", lambda secret: secret.key_id),
