@@ -16,6 +16,7 @@ from incidentfox.config_service.audit.denials import install_denial_audit
 from incidentfox.config_service.audit.sealer import Sealer
 from incidentfox.config_service.budgets.api import router as budgets
 from incidentfox.config_service.captures.api import router as captures
+from incidentfox.config_service.configuration.api import hot as hot_configuration
 from incidentfox.config_service.configuration.api import router as configuration
 from incidentfox.config_service.dependencies import Parts
 from incidentfox.config_service.effects.api import router as effects
@@ -53,6 +54,7 @@ from incidentfox.kernel.web.server import run_app, settle_memory
 
 ROUTERS = (  # in this order they are tried, so that what each delivery and each run asks comes first
     routing,
+    hot_configuration,
     configuration,
     sign_in,
     tree,
