@@ -15,6 +15,7 @@ from incidentfox.clients.config_service import ConfigServiceClient, ServiceCrede
 from incidentfox.clients.orchestrator import AUDIENCE
 from incidentfox.kernel.db.retention import Retention
 from incidentfox.kernel.db.session import Database
+from incidentfox.kernel.db.signals import Signals
 from incidentfox.kernel.durable import Engine
 from incidentfox.kernel.errors import Unavailable
 from incidentfox.kernel.identity import ServiceIdentity
@@ -29,6 +30,7 @@ from incidentfox.orchestrator.deliveries.store import PURGE, PURGED_AT_ONCE
 from incidentfox.orchestrator.dispatch.service import Agents, Dispatch
 from incidentfox.orchestrator.dispatch.workflow import declare_dispatch
 from incidentfox.orchestrator.settings import WORKER_PORT, OrchestratorSettings
+from incidentfox.orchestrator.webhooks.store import QUEUE, QUEUED
 
 WORKER = "orchestrator-worker"
 
@@ -49,6 +51,8 @@ def create_app(settings: OrchestratorSettings) -> FastAPI:
         partition_concurrency=settings.dispatch_partition_concurrency,
     )
     declare_audit(engine, Outbox(database, config_service))
+    signals = Signals(settings.database_url.get_secret_value())
+    signals.subscribe(QUEUED, lambda _: engine.ring(QUEUE))
     retention = Retention(database, PURGE, settings.delivery_retention(), PURGED_AT_ONCE)
     working = False
 
@@ -62,11 +66,13 @@ def create_app(settings: OrchestratorSettings) -> FastAPI:
         nonlocal working
         try:
             await engine.launch()
+            signals.start()
             retention.start()
             working = True
             yield
         finally:
             working = False
+            await signals.stop()
             await engine.stop(settings.drain_s)
             await retention.stop()
             await agents.close()

@@ -18,6 +18,7 @@ from incidentfox.kernel.logging import get_logger
 log = get_logger(__name__)
 
 _RECONNECT_S = 1.0
+_STOP_S = 2.0
 
 Told = Callable[[str | None], None]
 """Is called with the key; with None when anything may have happened while nobody listened."""
@@ -30,6 +31,8 @@ class Signals:
         self._url = database_url
         self._told: dict[str, Told] = {}
         self._task: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     def subscribe(self, channel: str, told: Told) -> None:
         """Calls `told` with the key of every notification on the channel."""
@@ -41,28 +44,36 @@ class Signals:
 
     async def stop(self) -> None:
         """Ends the connection."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        if self._task is None:
+            return
+        self._stopping.set()
+        self._lost.set()
+        # A connection that is being made is given a moment: asyncpg leaves an error behind where that is cut short.
+        await asyncio.wait({self._task}, timeout=_STOP_S)
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
 
     async def _listen(self) -> None:
-        while True:
+        while not self._stopping.is_set():
+            self._lost.clear()
             try:
                 await self._listen_once()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("signals lost", error=type(error).__name__)
-            await asyncio.sleep(_RECONNECT_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RECONNECT_S):
+                    await self._stopping.wait()
 
     async def _listen_once(self) -> None:
-        lost = asyncio.Event()
         connection = await asyncpg.connect(self._url, timeout=10)
         try:
-            connection.add_termination_listener(lambda *_: lost.set())
+            connection.add_termination_listener(lambda *_: self._lost.set())
             for channel, told in self._told.items():
                 await connection.add_listener(channel, self._notified)
                 told(None)
-            await lost.wait()
+            if not self._stopping.is_set():
+                await self._lost.wait()
         finally:
             await connection.close(timeout=2)
 

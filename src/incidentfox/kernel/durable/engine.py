@@ -188,6 +188,12 @@ class Engine:
         )
         with _unavailable():
             await self._require_store().enqueue(job)
+        self.ring(declared.name)
+
+    def ring(self, queue: str) -> None:
+        """Tells this process's worker, if it has one, that there may be work; else it finds out at its next poll."""
+        if self._worker is not None and self._worker.runtime is not None:
+            self._worker.runtime.ring(queue)
 
     async def status(self, workflow_id: str) -> WorkflowStatus | None:
         """What is on record about a workflow; None if nothing is."""

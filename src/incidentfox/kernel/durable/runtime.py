@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,10 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, WorkflowSerializa
 from dbos._context import current_owner_xid
 from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from dbos._migration import get_dbos_migrations
+from dbos._queue import queue_worker_thread
 from dbos._utils import GlobalParams
 
+from incidentfox.kernel.durable.bell import Bell
 from incidentfox.kernel.durable.options import EngineSettings, QueueOptions
 from incidentfox.kernel.durable.turns import Turns
 from incidentfox.kernel.errors import Failure
@@ -28,8 +31,13 @@ WorkflowBody = Callable[..., Awaitable[None]]
 
 _THREADS = 16
 _SAY_AGAIN_S = 30.0
+_LOOKS_PER_POLL = 4
+"""How many looks into a queue there are in one poll interval at most, however often the bell rings."""
 _SAME_PREFIX = 32
 _LIBRARY_LOG = logging.getLogger("dbos")
+
+
+_MISSING_S = 1.0
 
 
 class Abandoned(BaseException):
@@ -86,6 +94,7 @@ class Runtime:
         GlobalParams.dbos_cloud = False
         self._settings = settings
         self._paused = False
+        self._bells: dict[str, Bell] = {}
         config: DBOSConfig = {
             "name": settings.service,
             "system_database_url": settings.plain_url,
@@ -117,6 +126,7 @@ class Runtime:
         dbos = _instance()
         # Launching blocks on the database, so it runs in a thread; the library would then take a loop of its own.
         dbos._background_event_loop._main_loop = asyncio.get_running_loop()
+        DBOS.listen_queues([])  # our queues are looked into by threads of our own, which a bell can wake
         await asyncio.to_thread(DBOS.launch)
         database = dbos._sys_db
         scopes = database.dequeue_scopes
@@ -125,7 +135,31 @@ class Runtime:
         # By default only workers of the newest version *ever registered* take work that has not started, so that
         # rolling back would stop all work without a word. Here any worker takes it.
         database._is_latest_version = lambda *_: True  # type: ignore[method-assign]
-        _take_turns(dbos, {queue.name: Turns(queue.worker_concurrency_per_group) for queue in queues})
+        declared = list(queues)
+        _take_turns(dbos, {queue.name: Turns(queue.worker_concurrency_per_group) for queue in declared})
+        for queue in declared:
+            await asyncio.to_thread(self._look_into, dbos, queue.name)
+
+    def _look_into(self, dbos: DBOS, queue_name: str) -> None:
+        """Starts the thread that takes work from a queue: the library's own, but for what it waits on."""
+        bell = Bell(self._settings.poll_interval_s / _LOOKS_PER_POLL)
+        queue: Any = dbos._sys_db.get_queue(queue_name)
+
+        def look() -> None:
+            while not bell.is_set():
+                queue_worker_thread(bell, dbos, queue)
+                bell.wait(_MISSING_S)  # it returned though it is not to stop: the queue's row is gone
+
+        thread = threading.Thread(target=look, name=f"queue-{queue_name}", daemon=True)
+        dbos.background_thread_stop_events.append(bell)
+        dbos._background_threads.append(thread)
+        self._bells[queue_name] = bell
+        thread.start()
+
+    def ring(self, queue_name: str) -> None:
+        """Looks into the queue now, unless that has just been done."""
+        if queue_name in self._bells:
+            self._bells[queue_name].ring()
 
     def pause(self) -> None:
         """Claims no more work; what runs goes on."""

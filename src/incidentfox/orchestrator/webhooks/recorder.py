@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ log = get_logger(__name__)
 
 _GROUP = 64
 _REMEMBER = 20_000
+_ANNOUNCE_APART_S = 0.01
 _MOST_WAITING = 1000
 """Deliveries of one endpoint that wait for a commit. Beyond them, whoever sends had better come back."""
 
@@ -49,6 +51,8 @@ class Recorder:
         self._lanes: dict[str, list[_Waiting]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._blocked: dict[str, float] = {}
+        self._unannounced = False
+        self._announcing: asyncio.Task[None] | None = None
         self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def check_limit(self, endpoint: EndpointRow) -> None:
@@ -120,6 +124,7 @@ class Recorder:
         if not admitted:
             return
         new = await self._store.record(endpoint, [waiting.delivery for waiting in admitted])
+        self._announce()
         _tell(endpoint, [waiting.delivery for waiting in admitted if waiting.delivery.delivery_id in new])
         for waiting in admitted:
             if waiting.delivery.delivery_id in new:
@@ -128,6 +133,19 @@ class Recorder:
         for waiting in admitted:
             if waiting.delivery.delivery_id not in new:
                 _settle_one(waiting, Recorded(await self._earlier(endpoint, waiting.delivery), repeated=True))
+
+    def _announce(self) -> None:
+        """Wakes the workers, once for all that is committed within a moment."""
+        self._unannounced = True
+        if self._announcing is None or self._announcing.done():
+            self._announcing = asyncio.create_task(self._announce_all(), context=Context())
+
+    async def _announce_all(self) -> None:
+        while self._unannounced:
+            self._unannounced = False
+            with suppress(Unavailable):  # they look by themselves as well
+                await self._store.announce()
+            await asyncio.sleep(_ANNOUNCE_APART_S)
 
     async def _earlier(self, endpoint: EndpointRow, delivery: NewDelivery) -> str:
         key = delivery.delivery_key
