@@ -7,6 +7,7 @@ import pytest
 from tests.orchestrator.conftest import custom_headers, incident_event, pagerduty_signature
 
 from incidentfox.kernel.ids import new_id
+from incidentfox.orchestrator.webhooks.store import QUEUED
 
 pytestmark = pytest.mark.anyio
 
@@ -282,3 +283,14 @@ async def test_a_secret_in_an_alert_is_not_stored_and_what_routes_it_is(door) ->
     assert secret not in event["alert"]["summary"]
     assert "@db/shop refused" in event["alert"]["summary"]
     assert {identifier["value"] for identifier in event["identifiers"]} >= {"token-service", "secret-rotation"}
+
+
+async def test_who_listens_hears_of_a_delivery_once_it_is_committed(door) -> None:
+    heard = asyncio.Event()
+    await door.owner.add_listener(QUEUED, lambda *_: heard.set())
+    created = await door.endpoint()
+    await door.pagerduty(created, incident_event())
+    async with asyncio.timeout(30):
+        await heard.wait()
+    assert await door.owner.fetchval("SELECT count(*) FROM orchestrator_deliveries") == 1
+    await door.owner.reset()
