@@ -45,6 +45,19 @@ BODIES: dict[str, dict[str, Any]] = {
         f"POST /configuration/{{node_id}}/{step}": {"document": MARKER, "base": "0", "version": "0", "title": "evil"}
         for step in ("edit", "preview", "save", "ask", "carry", "rollback")
     },
+    **{
+        f"POST /configuration/{{parent_id}}/create{step}": {"kind": "team", "name": "evil", "id": "evil"}
+        for step in ("", "/review", "/confirm")
+    },
+    **{
+        f"POST /configuration/{{node_id}}/{step}": {"base": "1", "name": "evil", "parent": ORG, "typed": "{node_id}"}
+        for step in ("rename", "move", "move/ask", "archive", "restore", "delete")
+    },
+    "POST /configuration/{node_id}/secrets": {"name": "evil", "value": "evil"},
+    **{
+        f"POST /configuration/{{node_id}}/secrets/{{name}}/{step}": {"value": "evil", "seen": "{written_at}"}
+        for step in ("replace", "delete")
+    },
     "POST /tokens": {"name": "evil", "role": "viewer", "node": "payments", "key": "evil-evil"},
     "POST /tokens/{token_id}/rotate": {"overlap": "0"},
     "POST /tokens/{token_id}/revoke": {},
@@ -166,12 +179,16 @@ async def _victim(platform: Platform) -> dict[str, str]:
     assert delivery["team_node_id"] == "payments"
     token = await platform.platform.create_token(ORG, CreateToken(name=MARKER, team_node_id="payments"))
     change = PatchChange(patch={"privacy": {"redact_emails": True}})
+    secret = await platform.platform.put_secret(ORG, "payments", "stripe", MARKER)
     opened = await platform.platform.open_change_request(
         ORG, "payments", OpenChangeRequest(title=MARKER, change=change)
     )
     return {
         "org_id": ORG,
         "node_id": "payments",
+        "parent_id": "payments",
+        "name": secret.name,
+        "written_at": secret.updated_at.isoformat(),
         "request_id": opened.request_id,
         "token_id": token.token.token_id,
         "endpoint_id": endpoint.endpoint.endpoint_id,
