@@ -124,8 +124,9 @@ async def test_a_question_is_no_incident(service: Service, tenants: Tenants) -> 
 async def test_the_configuration_of_a_run_stays_readable(service: Service, tenants: Tenants) -> None:
     agent, tenant = service.as_service("agent"), Tenant(tenants.org, "checkout")
     before = await agent.team_effective(tenant)
-    await service.with_token(tenants.admin).put_configuration(tenants.org, "checkout", {"budgets": {"run_tokens": 5}})
-    assert (await agent.team_effective(tenant)).hash != before.hash
+    admin = service.with_token(tenants.admin)
+    await admin.put_configuration(tenants.org, "checkout", {"budgets": {"run_tokens": 5}})
+    assert (await admin.effective(tenants.org, "checkout")).hash != before.hash
     assert (await agent.team_effective_of_run(tenant, before.hash)).document == before.document
     with pytest.raises(NotFound):
         await agent.team_effective_of_run(tenant, "sha256:" + "0" * 64)
