@@ -21,7 +21,7 @@ from incidentfox.config_service.tree.scope import narrowed
 from incidentfox.contracts.model import NodeId, OrgId
 from incidentfox.contracts.permissions import Permission
 from incidentfox.kernel.crypto import Keyring
-from incidentfox.kernel.db.fresh_cache import FreshCache
+from incidentfox.kernel.db.fresh_cache import FreshCache, Stamps
 from incidentfox.kernel.db.session import Database
 from incidentfox.kernel.db.signals import Watchers
 from incidentfox.kernel.errors import Conflict, Failure, Forbidden
@@ -51,6 +51,7 @@ WATCHED: dict[int | str, dict[str, Any]] = {
 """`responses=WATCHED` of a route that answers by `Work`: its other form, for the OpenAPI document."""
 
 _ROW_LEVEL_SECURITY = "42501"
+_READS = ("GET", "HEAD")
 _RUN_TRANSITION = "agent_runs_status_transition"
 
 
@@ -64,6 +65,7 @@ class Parts:
     timelines: Watchers
     effective: FreshCache[Prepared]
     routes: FreshCache[Prepared]
+    stamps: Stamps
     tokens: TableAuthenticator
 
 
@@ -141,6 +143,9 @@ async def _begin_in_org(
     async with begin(request, principal, tenant, tell) as session:
         node_id = request.path_params.get("node_id")
         yield session if node_id is None else await narrowed(session, node_id)
+    if request.method not in _READS:
+        # The notification will say so, too; but what was written here is read here at once, however late that comes.
+        parts_of(request).stamps.doubt(tenant.org_id)
 
 
 def org_tenant(principal: Principal, org_id: str) -> Tenant:

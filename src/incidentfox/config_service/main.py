@@ -86,6 +86,7 @@ def create_app(settings: ConfigServiceSettings) -> FastAPI:
         timelines=Watchers(signals, TIMELINES_CHANNEL),
         effective=FreshCache(stamps, Prepared.weight, settings.effective_cache_bytes),
         routes=FreshCache(stamps, Prepared.weight, settings.route_cache_bytes),
+        stamps=stamps,
         tokens=tokens_in_tables,
     )
     sealer = Sealer(database)

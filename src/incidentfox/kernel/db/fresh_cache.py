@@ -33,7 +33,7 @@ class Stamps:
         self._read = read
         self._confirmed: dict[str, tuple[int, float]] = {}
         self._signalled = 0
-        signals.subscribe(channel, self._changed)
+        signals.subscribe(channel, self.doubt)
 
     async def current(self, org_id: str) -> int:
         """The organisation's stamp as it was at most CONFIRM_EVERY_S ago."""
@@ -49,7 +49,8 @@ class Stamps:
             self._confirmed[org_id] = stamp, asked_at
         return stamp
 
-    def _changed(self, org_id: str | None) -> None:
+    def doubt(self, org_id: str | None) -> None:
+        """Asks the organisation's stamp again (None: all of them) before anything kept counts."""
         self._signalled += 1
         if org_id is None:
             self._confirmed.clear()
