@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,14 +12,16 @@ from tests.cli.installation import CommandLine
 
 
 @pytest.fixture
-def team(incidentfox: CommandLine) -> str:
-    """A team in a unit of its own, whose tools change with approval only."""
+def team(incidentfox: CommandLine) -> Iterator[str]:
+    """A team in a unit of its own, whose tools change with approval only; put away afterwards, so that `doctor` finds
+    nothing of it."""
     unit, team = (f"{kind}-{secrets.token_hex(4)}" for kind in ("unit", "team"))
     assert incidentfox("node", "create", unit, "--parent", "acme", "--kind", "unit").code == 0
     write(incidentfox, "put", unit, {"budgets": {"run_tokens": 9}, "policies": {"/tools": {"requires_approval": True}}})
     document = json.dumps({"budgets": {"run_tokens": 7}})
     assert incidentfox("node", "create", team, "--parent", unit, "--configuration", "-", stdin=document).code == 0
-    return team
+    yield team
+    assert incidentfox("node", "archive", unit).code == 0
 
 
 def write(incidentfox: CommandLine, verb: str, node: str, document: dict[str, Any], *options: str) -> str:

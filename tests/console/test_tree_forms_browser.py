@@ -34,6 +34,7 @@ def look(screenshots: Path) -> Look:
         for size, scheme in LOOKS if os.environ.get("INCIDENTFOX_SCREENSHOTS") else LOOKS[-1:]:
             page.set_viewport_size({"width": size[0], "height": size[1]})
             page.emulate_media(color_scheme=scheme)
+            page.wait_for_load_state()  # what a form led to may not have arrived
             width = page.evaluate("document.documentElement.scrollWidth")
             assert width <= size[0], f"{name} is {width} px wide"
             if os.environ.get("INCIDENTFOX_SCREENSHOTS"):

@@ -7,10 +7,11 @@ embedded Postgres whatever DATABASE_URL says: nobody's data is touched, and noth
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -68,16 +69,39 @@ async def _answers(settings: CliSettings) -> bool:
 async def _throw_away(say: Say) -> AsyncIterator[Place]:
     home = Path(tempfile.mkdtemp(prefix="incidentfox-"))
     choose_own_ports(home)
-    loop = asyncio.get_running_loop()
-    # As for Ctrl-C: everything is stopped in order before this process ends.
-    loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     settings = LocalSettings(home=home, DATABASE_URL=None)
     try:
-        async with running_stack(settings=settings, say=say) as running:
-            processes = {service.name: running.stack.supervisor.pid(service.name) for service in SERVICES}
-            yield Place(running.profile, home, processes)
+        with _terminated_as_interrupted():
+            async with running_stack(settings=settings, say=say) as running:
+                processes = {service.name: running.stack.supervisor.pid(service.name) for service in SERVICES}
+                yield Place(running.profile, home, processes)
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
         # As root, the cluster is not in the home (`local/postgres_host.py`).
         await asyncio.to_thread(EmbeddedPostgres(home / "postgres").destroy)
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does: the block is left in order, then KeyboardInterrupt goes on.
+
+    Not by raising SIGINT: who was started in the background of a script ignores that.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    terminated = False
+
+    def on_signal() -> None:
+        nonlocal terminated
+        terminated = True
+        if task is not None:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, on_signal)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if terminated:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
