@@ -163,6 +163,15 @@ def test_the_doctor_finds_a_running_installation_whole_and_a_missing_secret(inci
     assert incidentfox("status").code == 0
 
 
+def test_the_doctor_leaves_an_archived_team_alone(incidentfox: CommandLine) -> None:
+    slack = json.dumps({"integrations": {"slack": {"enabled": True, "bot_token": {"$secret": "absent"}}}})
+    made = incidentfox("node", "create", "retired", "--parent", "acme", "--configuration", "-", stdin=slack)
+    assert made.code == 0, made.err
+    assert "incidentfox secret set retired absent" in incidentfox("doctor").out
+    assert incidentfox("node", "archive", "retired").code == 0
+    assert "retired" not in incidentfox("doctor").out
+
+
 def test_the_recorded_incidents_are_answered(incidentfox: CommandLine, recordings: Path) -> None:
     """The promise of docs/evaluation.md, but for the seconds."""
     done = incidentfox("evaluate", "--json", *sorted(recordings.iterdir()))

@@ -19,13 +19,13 @@ _TIMEOUT_S = 3.0
 
 
 async def check_teams(client: ConfigServiceClient, org_id: str) -> AsyncIterator[Finding]:
-    """At least one finding a team."""
+    """At least one finding for each team that is not archived."""
     try:
         nodes = [node async for node in _nodes(client, org_id)]
     except Failure as failure:
         yield _finding("tree", State.FAILED, f"cannot be read: {failure.detail}", "Use a token that may read it.")
         return
-    teams = [node for node in nodes if node.kind is NodeKind.TEAM]
+    teams = [node for node in nodes if node.kind is NodeKind.TEAM and node.archived_at is None]
     if not teams:
         yield _finding("tree", State.NOTE, f"{org_id} has no team", "incidentfox node create TEAM --parent " + org_id)
     by_id = {node.node_id: node for node in nodes}
