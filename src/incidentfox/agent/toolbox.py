@@ -52,8 +52,9 @@ class Tool:
         """The first paragraph of the function's docstring."""
         return (self.function.__doc__ or "").strip().split("\n\n")[0]
 
+    @cache  # noqa: B019 - the tools are those of the catalogue, which live as long as the process
     def definition(self) -> FunctionTool[RunScope]:
-        """As an agent takes it."""
+        """As an agent takes it. Made once: its schema costs more than many a tool's answer."""
         return FunctionTool(
             self.function,
             takes_ctx=True,

@@ -33,6 +33,8 @@ log = get_logger(__name__)
 
 WORKFLOW = "run"
 QUEUE = "runs"
+SHARE = 2 / 3
+"""Of the time, for the runs of one team in one process, as far as they do not wait for a model or a system outside."""
 
 
 def workflow_id(org_id: str, team_node_id: str, run_id: str) -> str:
@@ -43,7 +45,10 @@ def workflow_id(org_id: str, team_node_id: str, run_id: str) -> str:
 def declare_run(engine: Engine, client: ConfigServiceClient, console_url: str) -> None:
     """Declares the workflow `run(org_id, team_node_id, run_id)`."""
 
-    @engine.workflow(WORKFLOW)
+    def team(org_id: str, team_node_id: str, _: str) -> str:
+        return _queue_key(org_id, team_node_id)
+
+    @engine.workflow(WORKFLOW, turns_by=team, share=SHARE)
     async def run(org_id: str, team_node_id: str, run_id: str) -> None:
         execution = RunExecution(client, DurableJournal(engine), Tenant(org_id, team_node_id), run_id, console_url)
         await execution.execute()
@@ -52,9 +57,14 @@ def declare_run(engine: Engine, client: ConfigServiceClient, console_url: str) -
 async def start_run(engine: Engine, org_id: str, team_node_id: str, run_id: str) -> str:
     """Starts the run unless it was started; it is durable when this returns. Returns the workflow's id."""
     known_as = workflow_id(org_id, team_node_id, run_id)
-    partition = f"{org_id}:{team_node_id}"
-    await engine.start(WORKFLOW, known_as, org_id, team_node_id, run_id, queue=QUEUE, partition=partition)
+    key = _queue_key(org_id, team_node_id)
+    await engine.start(WORKFLOW, known_as, org_id, team_node_id, run_id, queue=QUEUE, partition=key)
     return known_as
+
+
+def _queue_key(org_id: str, team_node_id: str) -> str:
+    """What runs of one team have in common: so many at a time, begun one after the other."""
+    return f"{org_id}:{team_node_id}"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from incidentfox.kernel.durable.options import (
 )
 from incidentfox.kernel.durable.steps import read_record, run_attempts
 from incidentfox.kernel.durable.store import DATABASE_AWAY, Store
+from incidentfox.kernel.durable.turnstile import Turnstile
 from incidentfox.kernel.durable.watch import Watch
 from incidentfox.kernel.errors import Unavailable
 
@@ -52,13 +53,22 @@ class Engine:
 
     # Declaring
 
-    def workflow(self, name: str) -> Callable[[WorkflowT], WorkflowT]:
-        """Declares an async function of string arguments as the workflow `name`, which its rows are known by."""
+    def workflow(
+        self, name: str, *, turns_by: Callable[..., str] | None = None, share: float = 1.0
+    ) -> Callable[[WorkflowT], WorkflowT]:
+        """Declares an async function of string arguments as the workflow `name`, which its rows are known by.
+
+        `turns_by` gives the group of an execution from the same arguments: those of one group begin one after the
+        other in each worker, and compute for at most `share` of the time (turnstile.py), so that whoever floods
+        leaves something to the others. An execution that lives longer than `turn_s` holds nobody back.
+        """
 
         def declare(function: WorkflowT) -> WorkflowT:
             if name in self._workflows:
                 raise ValueError(f"Workflow {name!r} is declared twice.")
             self._workflows[name] = function
+            if turns_by is not None:
+                self._workflows[name] = Turnstile(share, self.settings.turn_s).guarded(function, turns_by)
             return function
 
         return declare

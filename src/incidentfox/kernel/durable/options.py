@@ -46,6 +46,8 @@ class EngineSettings:
     """How often the lease's connection is tried; the worker fences itself after six silent seconds more."""
     park_after_s: float = 5.0
     """A wait at least this long gives up the workflow's place in its queue (state `waiting`)."""
+    turn_s: float = 0.5
+    """How long an execution keeps the next of its group from beginning, at most."""
     max_recoveries: int = 1000
     """After so many dispatches a workflow is failed for good: it most likely kills its workers."""
     retention_s: float | None = 7 * 86_400.0

@@ -28,6 +28,9 @@ from incidentfox.orchestrator.webhooks.store import QUEUE, WORKFLOW
 
 log = get_logger(__name__)
 
+SHARE = 1 / 3
+"""Of the time, for the deliveries of one organisation in one worker. Dispatch is quicker than the runs that it starts:
+more than this would only move a flood from this queue into the Agent's."""
 UNTIL_IT_WORKS = Retry(attempts=None, base_s=0.2, cap_s=10.0)
 
 Act = Callable[[Passage], Awaitable[Any]]
@@ -45,7 +48,7 @@ def declare_dispatch(
         worker_concurrency_per_group=org_concurrency,
     )
 
-    @engine.workflow(WORKFLOW)
+    @engine.workflow(WORKFLOW, turns_by=lambda _, org_id: org_id, share=SHARE)
     async def deliver(delivery_id: str, org_id: str) -> None:
         await _Journey(engine, dispatch, delivery_id, org_id).travel()
 
