@@ -96,7 +96,9 @@ class _Run:
         elif self.rate is not None:
             connection.send(next(self.requests), self.due.popleft())
         elif (now := time.perf_counter()) < self.until:
-            connection.send(next(self.requests), now)
+            if (request := next(self.requests, None)) is None:
+                sys.exit(f"{len(self.latencies)} messages were too few for {self.until - self.began:.1f} s")
+            connection.send(request, now)
 
     def answered(self, status: str, since: float) -> None:
         """Counts one answer."""
