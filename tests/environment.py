@@ -101,8 +101,10 @@ def cluster_folder(prefix: str, *, on_disk: bool = False) -> Path:
 def prepare_cluster(postgres: EmbeddedPostgres) -> None:
     """Makes the owner role and the migrated template that every test's database is cloned from."""
     superuser = postgres.superuser_url()
+    account = urlsplit(superuser)
     execute(
         superuser,
+        f"ALTER ROLE {account.username} PASSWORD '{account.password}'",  # hashed anew, in one round (scram_iterations)
         f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{PASSWORD}'",
         f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}",
     )

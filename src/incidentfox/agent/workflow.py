@@ -33,7 +33,7 @@ log = get_logger(__name__)
 
 WORKFLOW = "run"
 QUEUE = "runs"
-SHARE = 2 / 3
+SHARE = 1 / 3
 """Of the time, for the runs of one team in one process, as far as they do not wait for a model or a system outside."""
 
 

@@ -59,7 +59,14 @@ _SETTINGS = {
     "max_wal_senders": "0",
     "synchronous_commit": "on",
 }
-_THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+_THROW_AWAY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    # Passwords of tests are long and random; each of their many connections would pay for 4,096 rounds of hashing.
+    "scram_iterations": "1",
+}
 _TRANSIENT = ("Address already in use", "could not create any TCP/IP sockets", "shared memory block")
 
 

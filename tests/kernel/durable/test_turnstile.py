@@ -53,24 +53,48 @@ def begun(share: float, patience_s: float, *executions: tuple[str, float]) -> li
     return [round(times[number], 3) for number in range(len(executions))]
 
 
+OTHER = ("b", 0.0)
+
+
 def test_one_of_a_group_begins_when_the_one_before_it_has_ended() -> None:
-    assert begun(1.0, 9.0, ("a", 0.1), ("a", 0.2), ("a", 0.1)) == [0.0, 0.1, 0.3]
+    assert begun(1 / 3, 9.0, ("a", 0.1), ("a", 0.2), ("a", 0.1)) == [0.0, 0.1, 0.3]
 
 
 def test_other_groups_do_not_wait() -> None:
     assert begun(0.5, 9.0, ("a", 1.0), ("a", 1.0), ("b", 1.0), ("c", 1.0)) == [0.0, 2.0, 0.0, 0.0]
 
 
-def test_a_group_computes_for_no_more_than_its_share() -> None:
-    assert begun(1 / 3, 9.0, ("a", 0.1), ("a", 0.2), ("a", 0.1)) == [0.0, 0.3, 0.9]
+def test_a_group_computes_for_no_more_than_its_share_where_others_are() -> None:
+    assert begun(1 / 3, 9.0, ("a", 0.1), ("a", 0.2), ("a", 0.1), OTHER) == [0.0, 0.3, 0.9, 0.0]
+    assert begun(1.0, 9.0, ("a", 0.1), ("a", 0.2), ("a", 0.1), OTHER) == [0.0, 0.1, 0.3, 0.0]
+
+
+def test_a_group_rests_no_more_when_the_others_have_been_away_for_a_while() -> None:
+    waits = [("a", 1.0)] * 8
+    assert begun(0.5, 99.0, *waits, OTHER)[:8] == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 11.0, 12.0]
 
 
 def test_who_waits_for_something_outside_holds_nobody_back() -> None:
-    assert begun(1 / 3, 0.5, ("a", 60.0), ("a", 60.0), ("a", 0.01), ("a", 0.01)) == [0.0, 0.5, 1.0, 1.03]
+    assert begun(1 / 3, 0.5, ("a", 60.0), ("a", 60.0), ("a", 0.01), ("a", 0.01)) == [0.0, 0.5, 1.0, 1.01]
+
+
+def test_who_comes_one_at_a_time_need_not_rest() -> None:
+    times: list[float] = []
+
+    async def scene() -> None:
+        turnstile = Turnstile(0.1, 9.0)
+        for group in ("a", "b", "a", "b"):
+            async with turnstile.turn(group):
+                times.append(asyncio.get_running_loop().time())
+                await asyncio.sleep(1.0)
+
+    with clock() as loop:
+        loop.run_until_complete(scene())
+    assert times == [0.0, 1.0, 2.0, 3.0]
 
 
 def test_a_rest_is_never_longer_than_patience() -> None:
-    assert begun(0.1, 0.5, ("a", 0.4), ("a", 0.4)) == [0.0, 0.5]
+    assert begun(0.1, 0.5, ("a", 0.4), ("a", 0.4), OTHER) == [0.0, 0.5, 0.0]
 
 
 def test_who_is_cancelled_while_waiting_lets_the_next_one_wait_in_its_place() -> None:
@@ -101,10 +125,12 @@ def test_a_group_that_is_gone_is_forgotten() -> None:
             async with turnstile.turn(str(number)):
                 await asyncio.sleep(0.1)
         await asyncio.sleep(10.0)
+        async with turnstile.turn("last"):
+            pass
 
     with clock() as loop:
         loop.run_until_complete(scene())
-    assert len(turnstile._locks) == 0
+    assert (len(turnstile._groups), list(turnstile._came)) == (0, ["last"])
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.1])

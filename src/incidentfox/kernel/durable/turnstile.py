@@ -13,12 +13,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
+_LATELY_S = 10.0
+
+
+class _Group:
+    """Lives for as long as somebody waits or executes."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.waiting = 0
+
+    async def wait(self) -> None:
+        """Waits for the group's turn, in the order of arrival."""
+        self.waiting += 1
+        try:
+            await self.turn.acquire()
+        finally:
+            self.waiting -= 1
+
 
 class Turnstile:
     """The groups of one workflow in one process.
 
-    An execution begins when the one before it in its group has ended and the group has rested, so long that it computes
-    for no more than `share` of the time; in any case `patience_s` after the one before it began.
+    An execution begins when the one before it in its group has ended, in any case `patience_s` after that one began.
+    Where others of its group wait and other groups have come lately, its group rests first, so long that it computes
+    for no more than `share` of the time.
     """
 
     def __init__(self, share: float, patience_s: float) -> None:
@@ -26,22 +45,24 @@ class Turnstile:
             raise ValueError(f"A share is more than 0 and at most 1: {share}.")
         self._rests = 1 / share - 1
         self._patience_s = patience_s
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._groups: WeakValueDictionary[str, _Group] = WeakValueDictionary()
+        self._came: dict[str, float] = {}
 
     @asynccontextmanager
-    async def turn(self, group: str) -> AsyncIterator[None]:
-        """Waits for its turn, in the order of arrival; the block is the execution."""
-        lock = self._locks.setdefault(group, asyncio.Lock())
-        await lock.acquire()
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Waits for the turn of the group of this name; the block is the execution."""
+        loop = asyncio.get_running_loop()
+        self._came[name] = loop.time()
+        group = self._groups.setdefault(name, _Group())
+        await group.wait()
         passed = False
 
         def let_pass() -> None:
             nonlocal passed
             if not passed:
                 passed = True
-                lock.release()
+                group.turn.release()
 
-        loop = asyncio.get_running_loop()
         began = loop.time()
         in_any_case = loop.call_at(began + self._patience_s, let_pass)
         try:
@@ -49,7 +70,14 @@ class Turnstile:
         finally:
             ended = loop.time()
             in_any_case.cancel()
-            loop.call_at(min(began + self._patience_s, ended + self._rests * (ended - began)), let_pass)
+            free = self._alone(name, ended) or not group.waiting
+            rest = 0.0 if free else self._rests * (ended - began)
+            loop.call_at(min(began + self._patience_s, ended + rest), let_pass)
+
+    def _alone(self, name: str, now: float) -> bool:
+        """Whether no other group has come lately, for whom a rest would be."""
+        self._came = {one: at for one, at in self._came.items() if one == name or now - at < _LATELY_S}
+        return self._came.keys() <= {name}
 
     def guarded(
         self, workflow: Callable[..., Awaitable[None]], group_of: Callable[..., str]

@@ -28,7 +28,7 @@ from incidentfox.orchestrator.webhooks.store import QUEUE, WORKFLOW
 
 log = get_logger(__name__)
 
-SHARE = 1 / 3
+SHARE = 1 / 4
 """Of the time, for the deliveries of one organisation in one worker. Dispatch is quicker than the runs that it starts:
 more than this would only move a flood from this queue into the Agent's."""
 UNTIL_IT_WORKS = Retry(attempts=None, base_s=0.2, cap_s=10.0)
