@@ -20,8 +20,8 @@ from incidentfox.local.postgres import EmbeddedPostgres
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# The embedded Postgres speaks no TLS. asyncpg asks for it by default, and leaves an exception that nobody retrieves where
-# such a connection is cut before the answer, as tests of cut connections do.
+# The embedded Postgres speaks no TLS. asyncpg asks for it by default, and leaves an exception that nobody retrieves
+# where such a connection is cut before the answer, as tests of cut connections do.
 os.environ["PGSSLMODE"] = "disable"
 
 # Plain lines: the default draws tables of a traceback's local variables, which takes seconds for each.

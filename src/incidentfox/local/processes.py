@@ -166,7 +166,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         return
     _signal_group(process.pid, signal.SIGTERM)
     try:
-        await asyncio.wait_for(process.wait(), _GRACE_S)
+        async with asyncio.timeout(_GRACE_S):
+            await process.wait()
     except TimeoutError:
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()

@@ -60,21 +60,12 @@ async def running_stack(
         seeder = Seeder(stack)
         try:
             seed = await seeder.seed()
-            _go_on_unless_interrupted()
             yield Running(stack, seeder, seed)
         finally:
             await seeder.close()
     finally:
         say("stopping …")
         await stack.stop()
-
-
-def _go_on_unless_interrupted() -> None:
-    """Raises CancelledError if this task was cancelled while it started: `asyncio.wait_for` may keep that to itself,
-    in Python 3.11, when what it waited for ends at the same moment."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _to_its_end(work: Callable[[], None]) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import threading
 import time
 
+import asyncpg
 import pytest
 
 from incidentfox.kernel.durable import FOR_EVER, Engine, EngineSettings, Rate, Retry, State
@@ -384,3 +386,38 @@ async def test_it_is_a_polite_guest(settings, launched) -> None:
     async with launched(engine):  # and it may be launched again
         await engine.start("w", "w2")
         await engine.wait("w2", timeout_s=10)
+
+
+async def test_nothing_is_left_of_a_worker_that_stops_while_the_database_is_away(
+    services, settings, server_url, until
+) -> None:
+    engine = Engine(settings)
+    inside, gate = asyncio.Event(), asyncio.Event()
+    database = services.agent_url.rpartition("/")[2]
+
+    async def body() -> None:
+        inside.set()
+        await gate.wait()
+
+    @engine.workflow("w")
+    async def workflow() -> None:
+        await engine.step("body", body)
+
+    superuser = await asyncpg.connect(server_url)
+    try:
+        await engine.launch()
+        await engine.start("w", "w1")
+        await inside.wait()
+        await superuser.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        await superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database)
+        gate.set()
+        await until(lambda: asyncio.sleep(0, _of_the_library()))
+        await engine.stop(0)
+        await until(lambda: asyncio.sleep(0, not _of_the_library()))
+    finally:
+        await superuser.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+        await superuser.close()
+
+
+def _of_the_library() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("dbos-executor")]

@@ -53,7 +53,8 @@ class Lease:
         """Returns once the connection is gone or silent: from then on a peer may take the work over."""
         while not self._closed.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closed.wait(), self._heartbeat_s)
+                async with asyncio.timeout(self._heartbeat_s):
+                    await self._closed.wait()
                 return
             if not await self._answers():
                 break

@@ -192,6 +192,8 @@ class Runtime:
 
     async def destroy(self) -> None:
         """Ends the library's threads and connections and forgets the workflows."""
+        # A thread that waits for a database that is away would try for ever, and keep the process from ending.
+        _instance()._sys_db._retry_connection_errors = False
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
         # The library made its own pool the loop's default, and has just shut it down.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "worker"))

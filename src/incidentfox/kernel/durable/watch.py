@@ -66,7 +66,8 @@ class Watch:
                 for workflow_id in watched:
                     self._answer(workflow_id, found.get(workflow_id))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudge.wait(), self._interval_s)
+                async with asyncio.timeout(self._interval_s):
+                    await self._nudge.wait()
 
     def _answer(self, workflow_id: str, status: WorkflowStatus | None) -> None:
         for waiter in self._waiters.get(workflow_id, ()):

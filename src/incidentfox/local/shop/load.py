@@ -59,7 +59,8 @@ async def run(settings: LoadSettings) -> None:
                 task.add_done_callback(in_flight.discard)
             pause = began + (number + 1) / settings.load_rate - loop.time()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), max(pause, 0.001))
+                async with asyncio.timeout(max(pause, 0.001)):
+                    await stopped.wait()
             if stopped.is_set():
                 break
         for task in in_flight:
