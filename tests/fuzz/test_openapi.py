@@ -43,6 +43,7 @@ WOULD_END_THE_TEST = {
     "DELETE /api/v1/me/token",  # revokes what the calls are made with
 }
 WAIT_S = 30
+MOST_OF_A_URL = 64 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,8 @@ class Caller:
         if self.token is not None and permission is not None:
             case.headers["Authorization"] = f"Bearer {self._credential(operation.path, Permission(permission))}"
         response = case.call(timeout=WAIT_S)
+        if response.status_code == 400 and len(str(response.request.url)) > MOST_OF_A_URL:
+            return  # the HTTP server refuses such a request line by itself: it never reaches the service
         self.statuses[response.status_code] += 1
         if response.status_code == 401:
             self.unauthenticated.append(f"{operation.label}: {response.text}")
