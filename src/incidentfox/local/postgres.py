@@ -64,8 +64,7 @@ _THROW_AWAY = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
-    # Passwords of tests are long and random; each of their many connections would pay for 4,096 rounds of hashing.
-    "scram_iterations": "1",
+    "scram_iterations": "1",  # passwords are random; each of many connections would pay for 4,096 rounds
 }
 _TRANSIENT = ("Address already in use", "could not create any TCP/IP sockets", "shared memory block")
 

@@ -59,8 +59,7 @@ async def running_stack(
         await stack.start_services()
         seeder = Seeder(stack)
         try:
-            seed = await seeder.seed()
-            yield Running(stack, seeder, seed)
+            yield Running(stack, seeder, await seeder.seed())
         finally:
             await seeder.close()
     finally:
