@@ -388,9 +388,11 @@ async def test_it_is_a_polite_guest(settings, launched) -> None:
         await engine.wait("w2", timeout_s=10)
 
 
+@pytest.mark.parametrize("spared", ["none", "the lease"])
 async def test_nothing_is_left_of_a_worker_that_stops_while_the_database_is_away(
-    services, settings, server_url, until
+    services, settings, server_url, until, spared
 ) -> None:
+    """With its lease still held, the stopping worker also tries to hand its work back."""
     engine = Engine(settings)
     inside, gate = asyncio.Event(), asyncio.Event()
     database = services.agent_url.rpartition("/")[2]
@@ -409,7 +411,12 @@ async def test_nothing_is_left_of_a_worker_that_stops_while_the_database_is_away
         await engine.start("w", "w1")
         await inside.wait()
         await superuser.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-        await superuser.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database)
+        await superuser.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
+            " AND ($2 OR pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory'))",
+            database,
+            spared == "none",
+        )
         gate.set()
         await until(lambda: asyncio.sleep(0, _of_the_library()))
         await engine.stop(0)

@@ -4,6 +4,7 @@ The only package that knows DBOS, and loads it only where an engine is launched 
 how it works, enqueue.py for putting work on a queue within a transaction, schema.py for the owner's migration.
 """
 
+from incidentfox.kernel.durable.away import DATABASE_AWAY
 from incidentfox.kernel.durable.engine import Engine
 from incidentfox.kernel.durable.enqueue import Job, enqueue, enqueue_sqlalchemy, enqueue_statement
 from incidentfox.kernel.durable.options import (
@@ -20,6 +21,7 @@ from incidentfox.kernel.durable.options import (
 from incidentfox.kernel.durable.schema import NotMigrated, migrate
 
 __all__ = [
+    "DATABASE_AWAY",
     "FOR_EVER",
     "NO_RETRY",
     "Engine",

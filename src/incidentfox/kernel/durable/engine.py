@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from incidentfox.kernel.durable.away import DATABASE_AWAY
 from incidentfox.kernel.durable.enqueue import Job
 from incidentfox.kernel.durable.execution import Execution, current_execution
 from incidentfox.kernel.durable.options import (
@@ -26,7 +27,7 @@ from incidentfox.kernel.durable.options import (
     WorkflowStatus,
 )
 from incidentfox.kernel.durable.steps import read_record, run_attempts
-from incidentfox.kernel.durable.store import DATABASE_AWAY, Store
+from incidentfox.kernel.durable.store import Store
 from incidentfox.kernel.durable.turnstile import Turnstile
 from incidentfox.kernel.durable.watch import Watch
 from incidentfox.kernel.errors import Unavailable

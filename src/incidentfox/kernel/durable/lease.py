@@ -15,8 +15,9 @@ import uuid
 
 import asyncpg  # type: ignore[import-untyped]
 
+from incidentfox.kernel.durable.away import DATABASE_AWAY
 from incidentfox.kernel.durable.options import EngineSettings
-from incidentfox.kernel.durable.store import DATABASE_AWAY, lock_key_sql
+from incidentfox.kernel.durable.store import lock_key_sql
 
 _SILENCE_S = 6.0
 

@@ -26,18 +26,6 @@ _STATES = {
     "CANCELLED": State.CANCELLED,
 }
 
-DATABASE_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InterfaceError,
-    # A connection that breaks while the pool takes it back (asyncpg 0.32).
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
-"""What a statement raises while the database is away, restarting or out of connections."""
-
 
 def lock_key_sql(placeholder: str) -> str:
     """The advisory-lock key of an executor: whoever lives holds it, so a free one means a dead executor."""

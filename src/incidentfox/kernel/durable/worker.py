@@ -6,7 +6,6 @@ Made by `Engine.launch`, on the event loop that the workflows then run on.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -14,7 +13,7 @@ from incidentfox.kernel.durable.execution import Execution, current
 from incidentfox.kernel.durable.lease import Lease
 from incidentfox.kernel.durable.options import EngineSettings, QueueOptions
 from incidentfox.kernel.durable.runtime import Abandoned, Runtime, current_workflow_id
-from incidentfox.kernel.durable.store import DATABASE_AWAY, Store
+from incidentfox.kernel.durable.store import Store
 from incidentfox.kernel.errors import Failure
 
 log = logging.getLogger(__name__)
@@ -83,9 +82,10 @@ class Worker:
             self.runtime = None
         if self._lease is not None:
             lease, self._lease = self._lease, None
-            with contextlib.suppress(*DATABASE_AWAY):
-                # Peers would find these within a sweep; handing them back saves them that.
+            try:
                 await self._store.hand_back(lease.executor_id, (), 0.0)
+            except Exception as error:  # noqa: BLE001 - whatever the database says: peers find these within a sweep
+                log.info("work not handed back, others will find it: %r", error)
             lease.release()
         Worker._only = None
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
-from incidentfox.kernel.durable import Job, enqueue_statement
+from incidentfox.kernel.durable import DATABASE_AWAY, Job, enqueue_statement
 from incidentfox.kernel.errors import Unavailable
 from incidentfox.orchestrator.settings import SERVICE
 
@@ -25,17 +25,6 @@ WORKFLOW = "deliver"
 QUEUED = "orchestrator_deliveries_queued"
 """The channel on which workers hear that deliveries were committed."""
 SAMPLES_KEPT = 5
-
-_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,  # after a fail-over, until the name leads to the new primary
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what asyncpg trips over when a connection is cut in mid-message
-    OSError,
-    TimeoutError,
-)
 
 _TENANT = (
     "tenant AS MATERIALIZED (SELECT set_config('incidentfox.org_id', $1, true),"
@@ -279,5 +268,5 @@ async def _enter(connection: asyncpg.Connection, org_id: str) -> None:
 def _reachable() -> Iterator[None]:
     try:
         yield
-    except _AWAY as error:
+    except DATABASE_AWAY as error:
         raise Unavailable("The database is not reachable.", code="database_unavailable") from error
