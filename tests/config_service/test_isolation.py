@@ -58,6 +58,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/orgs/{org_id}/tokens/{token_id}/rotate": {"overlap_s": 0},
     "POST /api/v1/orgs/{org_id}/recordings": {"files": {}},
     "POST /api/v1/orgs/{org_id}/routing/lookup": {"identifiers": [{"kind": "service", "value": MARKER}]},
+    "POST /api/v1/orgs/{org_id}/runs/{run_id}/cancel": {"reason": "evil"},
     "POST /api/v1/internal/routing/lookup": {"identifiers": [{"kind": "service", "value": MARKER}]},
     "POST /api/v1/internal/tokens/introspect": {"token": "ift_unknown"},
     "POST /api/v1/internal/audit-events": {"event_key": "e", "action": "a", "target": "t", "team_node_id": "{node_id}"},

@@ -8,10 +8,12 @@ from itertools import pairwise
 import httpx2
 import pytest
 from tests.console import investigation
-from tests.console.conftest import OWN, Desk
+from tests.console.conftest import HTML, ORG, OWN, Desk
 
 from incidentfox.contracts.answer import NextStep
 from incidentfox.contracts.events import AppendRunEvent, RunEventType
+from incidentfox.contracts.permissions import Role
+from incidentfox.contracts.tokens import CreateToken
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.ids import new_id
 
@@ -98,6 +100,39 @@ def test_a_failed_run_says_why(desk: Desk) -> None:
         page = visitor.get(f"/runs/{run_id}").text
     assert "Failed without a verdict" in page
     assert "The model provider did not answer in time." in page
+
+
+def test_a_run_that_goes_on_is_cancelled_with_a_reason(desk: Desk) -> None:
+    run_id = desk.new_run()
+    with desk.visitor() as visitor:
+        assert f'action="/runs/{run_id}/cancel"' in visitor.get(f"/runs/{run_id}").text
+        answer = visitor.post(f"/runs/{run_id}/cancel", data={"reason": "A <b>false</b> alarm"}, headers=OWN)
+        page = visitor.get(f"/runs/{run_id}").text
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/{run_id}")
+    assert "Cancelled without a verdict" in page
+    assert "A &lt;b&gt;false&lt;/b&gt; alarm" in page
+    assert f'action="/runs/{run_id}/cancel"' not in page
+
+
+def test_a_run_that_is_over_or_posting_is_not_cancelled(desk: Desk) -> None:
+    over, posting = desk.new_run(), desk.new_run()
+    desk.finish(over, None, error="The model provider did not answer in time.")
+    desk.post(posting)
+    with desk.visitor() as visitor:
+        refused = visitor.post(f"/runs/{over}/cancel", data={}, headers={**OWN, **HTML})
+        assert f'action="/runs/{posting}/cancel"' not in visitor.get(f"/runs/{posting}").text
+        late = visitor.post(f"/runs/{posting}/cancel", data={}, headers={**OWN, **HTML})
+    assert (refused.status_code, late.status_code) == (409, 409)
+    assert "is over: failed" in refused.text
+    assert "too late to cancel it" in late.text
+
+
+def test_who_may_not_cancel_a_run_is_not_offered_it(desk: Desk) -> None:
+    run_id = desk.new_run()
+    viewer = desk.run(desk.platform.create_token(ORG, CreateToken(name="viewer", role=Role.VIEWER)))
+    with desk.visitor(viewer.secret) as visitor:
+        assert f'action="/runs/{run_id}/cancel"' not in visitor.get(f"/runs/{run_id}").text
+        assert visitor.post(f"/runs/{run_id}/cancel", data={}, headers={**OWN, **HTML}).status_code == 403
 
 
 def test_a_run_that_goes_on_works_without_script(desk: Desk) -> None:

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from incidentfox.agent.cancellation import unless_over
 from incidentfox.agent.effects import Outbox, post_everywhere
 from incidentfox.agent.journal import DurableJournal, Journal
 from incidentfox.agent.patience import patience
@@ -94,7 +95,10 @@ class RunExecution:
             configuration = await self._configuration()
             if not await self._started(configuration.hash):
                 return
-            await self._investigate(run, configuration, timeline, tally)
+            if not await unless_over(self._investigate(run, configuration, timeline, tally), self._is_over):
+                # No step may follow: after a crash this run is stopped at another one.
+                log.info("run was ended by somebody else", run_id=self.run_id)
+                return
             await self._post(run, configuration, timeline, tally)
         except Failure as failure:
             status, error = ending_of(failure)
@@ -133,6 +137,9 @@ class RunExecution:
             return True
 
         return bool(await self.journal.step("start run", start, retry=FOR_EVER))
+
+    async def _is_over(self) -> bool:
+        return (await self.client.team_run(self.tenant, self.run_id)).status in FINISHED
 
     async def _investigate(
         self, run: Run, configuration: EffectiveConfiguration, timeline: Timeline, tally: Tally

@@ -17,7 +17,7 @@ from incidentfox.cli.timeline import describe
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.recordings import RecordingContent
 from incidentfox.contracts.replay import Replay
-from incidentfox.contracts.runs import Run
+from incidentfox.contracts.runs import CancelRun, Run
 from incidentfox.kernel.errors import Permanent
 
 app = typer.Typer(help="Investigations: what was found, on what evidence, and where it was posted.")
@@ -77,6 +77,24 @@ def watch_run(run_id: RunId, as_json: Json = False) -> None:
                 typer.echo(event.model_dump_json() if as_json else describe(event))
 
     call(follow)
+
+
+@app.command("cancel")
+def cancel_run(
+    run_id: RunId,
+    reason: Annotated[str, typer.Option(help="Why, for those who read the run later.", metavar="TEXT")] = "",
+    as_json: Json = False,
+) -> None:
+    """Cancel a run that is queued or running. It stops within seconds and posts nothing."""
+
+    async def cancel(session: Session) -> Run:
+        return await session.config_service.cancel_run(session.org_id, run_id, CancelRun(reason=reason))
+
+    run = call(cancel)
+    if as_json:
+        print(run.model_dump_json(indent=2))
+    else:
+        typer.echo(f"{run.run_id} is cancelled; nothing was posted.")
 
 
 @app.command("replay")

@@ -32,7 +32,7 @@ from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.recordings import Recording, RecordingContent, UploadRecording
 from incidentfox.contracts.routing import OwnedIdentifier, OwnedKind, Route, RoutingLookup
-from incidentfox.contracts.runs import CreateRun, FinishRun, IntendEffect, Run, RunEffect, SettleEffect, StartedRun
+from incidentfox.contracts.runs import CancelRun, CreateRun, FinishRun, IntendEffect, Run, RunEffect, SettleEffect, StartedRun
 from incidentfox.contracts.tokens import (
     Caller,
     CreatedToken,
@@ -228,6 +228,12 @@ class ConfigServiceClient(TreeCalls, ConfigurationCalls, ChangeRequestCalls):
     async def run(self, org_id: str, run_id: str) -> Run:
         """One run with its answer."""
         call = self._org_call("GET", org_id, f"/runs/{segment(run_id)}", Permission.RUNS_READ)
+        return await self._transport.model(call, Run)
+
+    async def cancel_run(self, org_id: str, run_id: str, cancel: CancelRun) -> Run:
+        """Ends a run that is not over and has posted nothing; one that is cancelled already stays so."""
+        path = f"/runs/{segment(run_id)}/cancel"
+        call = self._org_call("POST", org_id, path, Permission.RUNS_CANCEL, cancel)
         return await self._transport.model(call, Run)
 
     async def run_events(self, org_id: str, run_id: str, *, after: int = 0, limit: int = 200) -> Page[RunEvent]:

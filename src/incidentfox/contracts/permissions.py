@@ -28,6 +28,7 @@ class Permission(StrEnum):
     RUNS_READ = "runs:read"
     RUNS_WRITE = "runs:write"
     RUNS_EXECUTE = "runs:execute"
+    RUNS_CANCEL = "runs:cancel"
     BUDGETS_SPEND = "budgets:spend"
     RECORDINGS_WRITE = "recordings:write"
     WEBHOOKS_READ = "webhooks:read"
@@ -47,6 +48,7 @@ TEAM_TOKEN_PERMISSIONS: frozenset[Permission] = frozenset(
         Permission.TOKENS_READ,
         Permission.AUDIT_READ,
         Permission.RUNS_READ,
+        Permission.RUNS_CANCEL,
         Permission.RECORDINGS_WRITE,
         Permission.INCIDENTS_READ,
         Permission.SELF,
@@ -89,7 +91,8 @@ _VIEWER = frozenset(
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ORG_ADMIN: ORG_ADMIN_TOKEN_PERMISSIONS,
     Role.TEAM_ADMIN: TEAM_TOKEN_PERMISSIONS | {Permission.CONFIG_APPROVE, Permission.TOKENS_WRITE},
-    Role.EDITOR: _VIEWER | {Permission.CONFIG_WRITE, Permission.SECRETS_WRITE, Permission.RECORDINGS_WRITE},
+    Role.EDITOR: _VIEWER
+    | {Permission.CONFIG_WRITE, Permission.SECRETS_WRITE, Permission.RECORDINGS_WRITE, Permission.RUNS_CANCEL},
     Role.APPROVER: _VIEWER | {Permission.CONFIG_APPROVE},
     Role.AUDITOR: _VIEWER | {Permission.AUDIT_READ, Permission.TOKENS_READ},
     Role.VIEWER: _VIEWER,

@@ -90,6 +90,12 @@ class FinishRun(WireModel):
     usage: Usage = Usage()
 
 
+class CancelRun(WireModel):
+    """Ends a run that is not over. Who did it is in the audit; the reason is for those who read the run later."""
+
+    reason: str = Field(default="", max_length=500)
+
+
 class Run(WireModel):
     """One run as everybody sees it."""
 

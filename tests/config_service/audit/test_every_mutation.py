@@ -166,6 +166,9 @@ async def prepared(caller: Caller, route: str) -> dict[str, str]:
         more = {"code": code}
     if route.endswith(("/secrets/resolve", "DELETE /api/v1/orgs/{org_id}/nodes/{node_id}/secrets/{name}")):
         more = {"node_id": "checkout"}
+    if route.endswith("/cancel"):
+        run = await caller.service.as_service("orchestrator").create_run(caller.tenants.org, new_run())
+        more = {"run_id": run.run_id}
     if route == "DELETE /api/v1/orgs/{org_id}/tokens/{token_id}":
         created = await caller.service.with_token(ana).create_token(caller.tenants.org, CreateToken(name="to revoke"))
         more = {"token_id": created.token.token_id}

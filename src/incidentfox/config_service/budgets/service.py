@@ -5,12 +5,12 @@ from __future__ import annotations
 from incidentfox.config_service.budgets import store
 from incidentfox.config_service.budgets.rules import exceeded
 from incidentfox.config_service.configuration.service import effective
+from incidentfox.config_service.runs.rules import run_is_over
 from incidentfox.config_service.runs.service import read_run
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tree.service import require_team
 from incidentfox.contracts.budgets import Reservation, ReserveBudget, SettleBudget, TeamBudget
 from incidentfox.contracts.runs import FINISHED
-from incidentfox.kernel.errors import Conflict
 
 
 async def reserve(session: Session, run_id: str, request: ReserveBudget) -> Reservation:
@@ -21,7 +21,7 @@ async def reserve(session: Session, run_id: str, request: ReserveBudget) -> Rese
     """
     run = await read_run(session, run_id)
     if run.status in FINISHED:
-        raise Conflict(f"The run {run_id} is over: {run.status.value}.", code="run_finished")
+        raise run_is_over(run)
     await store.take_turns(session, run.team_node_id)
     if await store.is_reserved(session, run_id, request):
         return Reservation(granted=True)

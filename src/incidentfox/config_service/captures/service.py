@@ -10,7 +10,7 @@ import asyncio
 from incidentfox.config_service.captures import store
 from incidentfox.config_service.configuration.service import effective_of_run
 from incidentfox.config_service.recordings.service import pack, read, unpack
-from incidentfox.config_service.runs.service import run_not_found
+from incidentfox.config_service.runs.rules import run_not_found
 from incidentfox.config_service.runs.store import lock_run, run
 from incidentfox.config_service.session import Session
 from incidentfox.contracts.captures import MAX_RUN_CAPTURE_BYTES, Capture, CaptureContent, KeepCapture

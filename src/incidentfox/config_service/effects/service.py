@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from incidentfox.config_service.audit.service import Fact, record
 from incidentfox.config_service.effects import store
+from incidentfox.config_service.runs.rules import run_is_over, run_not_found
 from incidentfox.config_service.runs.service import read_run
+from incidentfox.config_service.runs.store import lock_run
 from incidentfox.config_service.session import Session
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
-from incidentfox.contracts.runs import EffectStatus, IntendEffect, RunEffect, SettleEffect
+from incidentfox.contracts.runs import FINISHED, EffectStatus, IntendEffect, RunEffect, SettleEffect
 from incidentfox.kernel.crypto import content_hash
 from incidentfox.kernel.errors import Conflict, NotFound, Unprocessable
 
@@ -16,11 +18,16 @@ from incidentfox.kernel.errors import Conflict, NotFound, Unprocessable
 async def intend(session: Session, run_id: str, intent: IntendEffect) -> RunEffect:
     """Records the intent; an entry that is there is returned as it stands, which may be settled already.
 
-    Conflict when the key stands for an effect on something else.
+    Conflict when the key stands for an effect on something else, or the run is over: then nothing may be done.
     """
-    run = await read_run(session, run_id)
+    held = await lock_run(session, run_id)  # against a cancellation: either it comes first, or this intent does
+    if held is None:
+        raise run_not_found(run_id)
+    run = held.run
     created = await store.insert_intent(session, run, intent)
     if created is not None:
+        if run.status in FINISHED:
+            raise run_is_over(run)
         await _record(session, "effect.intended", None, created, run.team_node_id)
         return created
     existing = await store.lock_effect(session, run_id, intent.effect_key)

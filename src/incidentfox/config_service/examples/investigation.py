@@ -7,6 +7,7 @@ from incidentfox.kernel.web.examples import Step
 RUN = "run_01kjq9h4ydyhshzg8dgy5e1bqk"
 DELIVERY = "dlv_01kjq9h3t2w5x8c1v4b7n0m3kz"
 _CORRELATION = "cor_01kjq9h3t0q2r4s6v8w0x2y4z6"
+_SECOND = "run_01kjq9m8a3fjx2c7e5t9n4w6d1"
 _RUNS = f"/api/v1/internal/runs/{RUN}"
 
 _PAGED = {"identifiers": [{"kind": "pagerduty_service", "value": "PF9KMXH"}, {"kind": "service", "value": "checkout"}]}
@@ -182,4 +183,18 @@ INVESTIGATION = (
             },
         },
     ),
+    Step(
+        "Create a run for an alert of the same incident",
+        "orchestrator",
+        "POST /api/v1/internal/runs",
+        {
+            "run_id": _SECOND,
+            "team_node_id": "checkout",
+            "input": {"prompt": "Find the root cause of this incident.", "alert": _ALERT},
+            "source": "pagerduty",
+            "correlation_id": _CORRELATION,
+        },
+        status=201,
+    ),
+    Step("Cancel it", "ada", f"POST /api/v1/orgs/acme/runs/{_SECOND}/cancel", {"reason": "The cause is known."}),
 )

@@ -13,7 +13,7 @@ from incidentfox.config_service.session import Session
 from incidentfox.contracts.model import NodeId
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
-from incidentfox.contracts.runs import CreateRun, FinishRun, Run, RunStatus, StartedRun
+from incidentfox.contracts.runs import CancelRun, CreateRun, FinishRun, Run, RunStatus, StartedRun
 from incidentfox.kernel.web.pagination import Cursor, Limit
 from incidentfox.kernel.web.strict_json import StrictRoute
 
@@ -39,6 +39,14 @@ async def list_runs(
 async def read_run(session: Annotated[Session, org_session(Permission.RUNS_READ)], run_id: RunPath) -> Run:
     """One run with its answer."""
     return await service.read_run(session, run_id)
+
+
+@router.post("/orgs/{org_id}/runs/{run_id}/cancel")
+async def cancel_run(
+    session: Annotated[Session, org_session(Permission.RUNS_CANCEL)], run_id: RunPath, cancel: CancelRun
+) -> Run:
+    """Ends a run that is queued or running. It posts nothing; one that is posting already is 409 `run_is_posting`."""
+    return await service.cancel_run(session, run_id, cancel)
 
 
 @router.post("/internal/runs", status_code=201)

@@ -1,11 +1,14 @@
-"""What a run's ending may be, and when two endings are one. Pure. The order of states is the database's to enforce."""
+"""What a run's ending may be, when two endings are one, and how it is said that a run is over or absent. Pure.
+
+The order of states is the database's to enforce.
+"""
 
 from __future__ import annotations
 
 from incidentfox.contracts.problem import FieldError
-from incidentfox.contracts.runs import FINISHED, CreateRun, FinishRun, RunStatus
+from incidentfox.contracts.runs import FINISHED, CreateRun, FinishRun, Run, RunStatus
 from incidentfox.kernel.crypto import content_hash
-from incidentfox.kernel.errors import Unprocessable
+from incidentfox.kernel.errors import Conflict, NotFound, Unprocessable
 
 
 def fingerprint(request: CreateRun) -> str:
@@ -30,6 +33,16 @@ def judge_ending(run_id: str, finished: FinishRun) -> None:
         raise _refused("/answer", "A run that succeeded has an answer.")
     if finished.answer is not None and finished.answer.run_id != run_id:
         raise _refused("/answer/run_id", f"This is the answer of another run, not of {run_id}.")
+
+
+def run_is_over(run: Run) -> Conflict:
+    """What is refused because the run has ended."""
+    return Conflict(f"The run {run.run_id} is over: {run.status.value}.", code="run_finished")
+
+
+def run_not_found(run_id: str) -> NotFound:
+    """What a run answers that is absent or somebody else's: the two are not told apart."""
+    return NotFound(f"There is no run {run_id} here for you.", code="run_not_found")
 
 
 def _names() -> str:

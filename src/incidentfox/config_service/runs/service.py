@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from incidentfox.config_service.audit.service import Fact, record
 from incidentfox.config_service.configuration.service import effective
+from incidentfox.config_service.effects.store import effects_of
 from incidentfox.config_service.runs import store
-from incidentfox.config_service.runs.rules import ending, fingerprint, judge_ending
+from incidentfox.config_service.runs.rules import ending, fingerprint, judge_ending, run_is_over, run_not_found
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.timeline.service import append_ending, begin
 from incidentfox.config_service.tree.store import node
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
-from incidentfox.contracts.runs import FINISHED, CreateRun, FinishRun, Run, RunInput, RunStatus, StartedRun
+from incidentfox.contracts.runs import FINISHED, CancelRun, CreateRun, FinishRun, Run, RunInput, RunStatus, StartedRun
 from incidentfox.contracts.tree import NodeKind
 from incidentfox.kernel.crypto import content_hash
 from incidentfox.kernel.errors import Conflict, NotFound, Unprocessable
@@ -69,7 +70,7 @@ async def start_run(session: Session, run_id: str, started: StartedRun) -> Run:
     """queued → running; a run that is under way already stays as it is, a finished one is Conflict."""
     run = (await _locked(session, run_id)).run
     if run.status in FINISHED:
-        raise Conflict(f"The run {run_id} is over: {run.status.value}.", code="run_finished")
+        raise run_is_over(run)
     if run.status is not RunStatus.QUEUED:
         return run
     before = _hash(run)
@@ -90,21 +91,39 @@ async def finish_run(session: Session, run_id: str, finished: FinishRun) -> Run:
         if held.ending == ending(finished):
             return held.run
         raise Conflict(f"The run {run_id} ended otherwise: {held.run.status.value}.", code="run_finished")
-    run = await store.finish(session, run_id, finished, ending(finished))
-    await append_ending(session, run)
-    detail = {"status": run.status.value, "error": run.error}
-    await record(session, Fact("run.finished", run_id, run.team_node_id, _hash(held.run), _hash(run), detail))
-    return run
+    return await _end(session, held, finished, "run.finished")
 
 
-def run_not_found(run_id: str) -> NotFound:
-    """What a run answers that is absent or somebody else's: the two are not told apart."""
-    return NotFound(f"There is no run {run_id} here for you.", code="run_not_found")
+async def cancel_run(session: Session, run_id: str, request: CancelRun) -> Run:
+    """→ cancelled, on behalf of a person. The agent finds out within seconds; whatever it still tries is refused.
+
+    A cancelled run has posted nothing and will post nothing: one whose answer is on its way out is Conflict. A run
+    that is cancelled already stays as it is; one that ended otherwise is Conflict.
+    """
+    held = await _locked(session, run_id)
+    session.require_writable(held.run.team_node_id)
+    if held.run.status is RunStatus.CANCELLED:
+        return held.run
+    if held.run.status in FINISHED:
+        raise run_is_over(held.run)
+    if await effects_of(session, run_id):
+        raise Conflict(f"The run {run_id} is posting its answer: too late to cancel it.", code="run_is_posting")
+    reason = Redactor().redact(request.reason.strip())
+    error = f"run_cancelled: by {session.principal.subject}" + (f": {reason}" if reason else "")
+    return await _end(session, held, FinishRun(status=RunStatus.CANCELLED, error=error), "run.cancelled")
 
 
 def _hash(run: Run) -> str:
     """Of the whole run with its answer, so that the chain of the audit vouches for what was answered."""
     return content_hash(run.model_dump(mode="json"))
+
+
+async def _end(session: Session, held: store.LockedRun, finished: FinishRun, action: str) -> Run:
+    run = await store.finish(session, held.run.run_id, finished, ending(finished))
+    await append_ending(session, run)
+    detail = {"status": run.status.value, "error": run.error}
+    await record(session, Fact(action, run.run_id, run.team_node_id, _hash(held.run), _hash(run), detail))
+    return run
 
 
 async def _locked(session: Session, run_id: str) -> store.LockedRun:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from incidentfox.config_service.runs.rules import run_is_over, run_not_found
 from incidentfox.config_service.runs.store import advance_seq, lock_run, run
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.timeline import store
 from incidentfox.contracts.events import AppendRunEvent, AppendRunEvents, RunEvent, RunEventType
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
-from incidentfox.contracts.runs import Run
-from incidentfox.kernel.errors import NotFound, Unprocessable
+from incidentfox.contracts.runs import Run, RunStatus
+from incidentfox.kernel.errors import Unprocessable
 from incidentfox.kernel.web.pagination import page
 
 MAX_BATCH = 500
@@ -22,11 +23,12 @@ async def append(session: Session, run_id: str, request: AppendRunEvents) -> Pag
     """Appends in order; the run's row is held meanwhile, so that numbers have no gaps and no doubles.
 
     An event whose key is there already is returned as it stands. A run ends once: a second `run.finished` is the first.
+    Conflict for what a cancelled run goes on to do until its agent has stopped: nothing follows its end.
     """
     _judge_size(request.events, "/events")
     held = await lock_run(session, run_id)
     if held is None:
-        raise NotFound(f"There is no run {run_id} here for you.", code="run_not_found")
+        raise run_not_found(run_id)
     known = await store.known_events(session, run_id, {event.event_key for event in request.events})
     ended = next((event for event in known.values() if event.type is RunEventType.RUN_FINISHED), None)
     fresh: dict[str, AppendRunEvent] = {}
@@ -39,6 +41,8 @@ async def append(session: Session, run_id: str, request: AppendRunEvents) -> Pag
                 raise Unprocessable(message, errors=[FieldError(pointer="/events", message=message)])
         if event.event_key not in known:
             fresh.setdefault(event.event_key, event)
+    if held.run.status is RunStatus.CANCELLED and any(e.type is not RunEventType.RUN_FINISHED for e in fresh.values()):
+        raise run_is_over(held.run)
     if fresh:
         known |= await _insert(session, held.run, held.last_seq, list(fresh.values()))
     return Page[RunEvent](items=tuple(known[event.event_key] for event in request.events))
@@ -74,7 +78,7 @@ async def append_ending(session: Session, run: Run) -> None:
 async def read(session: Session, run_id: str, after: int, limit: int) -> Page[RunEvent]:
     """A page of the timeline after `seq` = `after`; NotFound when there is no such run for this caller."""
     if await run(session, run_id) is None:
-        raise NotFound(f"There is no run {run_id} here for you.", code="run_not_found")
+        raise run_not_found(run_id)
     events = await store.events_after(session, run_id, after, limit + 1)
     return page(events, limit, lambda event: str(event.seq))
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
 
 from incidentfox.clients.config_service import ConfigServiceClient
 from incidentfox.console.backends import backends_of
@@ -18,7 +18,8 @@ from incidentfox.console.timeline import Timeline, build, call_anchor, web_addre
 from incidentfox.contracts.answer import Answer
 from incidentfox.contracts.events import RunEvent
 from incidentfox.contracts.permissions import Permission
-from incidentfox.contracts.runs import FINISHED, EffectStatus, Run, RunEffect
+from incidentfox.contracts.runs import FINISHED, CancelRun, EffectStatus, Run, RunEffect
+from incidentfox.kernel.errors import Conflict
 from incidentfox.kernel.ids import require_id
 
 router = APIRouter()
@@ -27,11 +28,29 @@ MOST_EVENTS = 2000
 _BATCH = 200
 
 Reader = Annotated[Session, requires_session(Permission.RUNS_READ)]
+Canceller = Annotated[Session, requires_session(Permission.RUNS_CANCEL)]
+Reason = Annotated[str, Form(max_length=500)]
 
 
 @router.get("/runs/{run_id}")
 async def run_page(request: Request, session: Reader, run_id: str) -> Response:
     """The whole page, as it stands now; a run that goes on is followed by `live.py`."""
+    return await _page(request, session, run_id)
+
+
+@router.post("/runs/{run_id}/cancel")
+async def cancel(request: Request, session: Canceller, run_id: str, reason: Reason = "") -> Response:
+    """Cancels the run, or says why it cannot be cancelled any more."""
+    require_id(run_id, "run")
+    client = backends_of(request).config_service
+    try:
+        await client.cancel_run(session.org_id, run_id, CancelRun(reason=reason))
+    except Conflict as conflict:
+        return await _page(request, session, run_id, wrong=conflict.detail, status=conflict.status)
+    return RedirectResponse(f"/runs/{run_id}", status_code=303)
+
+
+async def _page(request: Request, session: Session, run_id: str, *, wrong: str = "", status: int = 200) -> Response:
     require_id(run_id, "run")
     client = backends_of(request).config_service
     run, events, effects = await asyncio.gather(
@@ -45,6 +64,8 @@ async def run_page(request: Request, session: Reader, run_id: str) -> Response:
         "answer": timeline.answer,
         "timeline": timeline,
         "is_live": run.status not in FINISHED,
+        "may_cancel": run.status not in FINISHED and not effects.items and session.may(Permission.RUNS_CANCEL),
+        "wrong": wrong,
         "evidence": evidence_of(timeline),
         "steps": steps_of(timeline.answer),
         "plots": plots_of(timeline.answer),
@@ -52,7 +73,7 @@ async def run_page(request: Request, session: Reader, run_id: str) -> Response:
         "reading": reading_of(run),
         "is_cut": len(events) >= MOST_EVENTS,
     }
-    return pages_of(request).page(request, "run.html", context)
+    return pages_of(request).page(request, "run.html", context, status)
 
 
 async def read_events(
