@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
@@ -74,7 +73,7 @@ async def test_whoever_cancels_the_caller_cancels_the_work() -> None:
 
 
 async def test_a_run_in_the_middle_of_a_model_request_stops_and_posts_nothing(
-    surroundings: Surroundings, monkeypatch: pytest.MonkeyPatch, until: Callable[..., object]
+    surroundings: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thinking, stopped = asyncio.Event(), asyncio.Event()
 

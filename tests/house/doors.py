@@ -58,6 +58,7 @@ BODIES: dict[str, dict[str, Any]] = {
         f"POST /configuration/{{node_id}}/secrets/{{name}}/{step}": {"value": "evil", "seen": "{written_at}"}
         for step in ("replace", "delete")
     },
+    "POST /runs/{run_id}/cancel": {"reason": "evil"},
     "POST /tokens": {"name": "evil", "role": "viewer", "node": "payments", "key": "evil-evil"},
     "POST /tokens/{token_id}/rotate": {"overlap": "0"},
     "POST /tokens/{token_id}/revoke": {},

@@ -32,7 +32,16 @@ from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.recordings import Recording, RecordingContent, UploadRecording
 from incidentfox.contracts.routing import OwnedIdentifier, OwnedKind, Route, RoutingLookup
-from incidentfox.contracts.runs import CancelRun, CreateRun, FinishRun, IntendEffect, Run, RunEffect, SettleEffect, StartedRun
+from incidentfox.contracts.runs import (
+    CancelRun,
+    CreateRun,
+    FinishRun,
+    IntendEffect,
+    Run,
+    RunEffect,
+    SettleEffect,
+    StartedRun,
+)
 from incidentfox.contracts.tokens import (
     Caller,
     CreatedToken,

@@ -31,7 +31,11 @@ async def run_id(service: Service, tenants: Tenants) -> str:
 async def test_a_run_ends_on_record_for_everybody(
     service: Service, tenants: Tenants, run_id: str, started: bool
 ) -> None:
-    admin, agent, tenant = service.with_token(tenants.admin), service.as_service("agent"), Tenant(tenants.org, "checkout")
+    admin, agent, tenant = (
+        service.with_token(tenants.admin),
+        service.as_service("agent"),
+        Tenant(tenants.org, "checkout"),
+    )
     if started:
         await agent.start_run(tenant, run_id, STARTED)
     cancelled = await admin.cancel_run(tenants.org, run_id, CANCEL)
@@ -74,7 +78,11 @@ async def test_nothing_of_a_cancelled_run_is_taken_from_its_agent(
 
 
 async def test_what_is_over_or_being_posted_is_not_cancelled(service: Service, tenants: Tenants, run_id: str) -> None:
-    admin, agent, tenant = service.with_token(tenants.admin), service.as_service("agent"), Tenant(tenants.org, "checkout")
+    admin, agent, tenant = (
+        service.with_token(tenants.admin),
+        service.as_service("agent"),
+        Tenant(tenants.org, "checkout"),
+    )
     await agent.start_run(tenant, run_id, STARTED)
     await agent.intend_effect(tenant, run_id, POST)
     with pytest.raises(Conflict) as posting:
@@ -88,7 +96,11 @@ async def test_what_is_over_or_being_posted_is_not_cancelled(service: Service, t
 
 
 async def test_either_the_cancellation_or_the_post_comes_first(service: Service, tenants: Tenants) -> None:
-    admin, agent, tenant = service.with_token(tenants.admin), service.as_service("agent"), Tenant(tenants.org, "checkout")
+    admin, agent, tenant = (
+        service.with_token(tenants.admin),
+        service.as_service("agent"),
+        Tenant(tenants.org, "checkout"),
+    )
     for _ in range(8):
         run_id = (await service.as_service("orchestrator").create_run(tenants.org, new_run())).run_id
         await agent.start_run(tenant, run_id, STARTED)

@@ -9,13 +9,14 @@ from incidentfox.config_service.runs import store
 from incidentfox.config_service.runs.rules import ending, fingerprint, judge_ending, run_is_over, run_not_found
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.timeline.service import append_ending, begin
+from incidentfox.config_service.tree.scope import narrowed
 from incidentfox.config_service.tree.store import node
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.problem import FieldError
 from incidentfox.contracts.runs import FINISHED, CancelRun, CreateRun, FinishRun, Run, RunInput, RunStatus, StartedRun
 from incidentfox.contracts.tree import NodeKind
 from incidentfox.kernel.crypto import content_hash
-from incidentfox.kernel.errors import Conflict, NotFound, Unprocessable
+from incidentfox.kernel.errors import Conflict, Unprocessable
 from incidentfox.kernel.ids import require_id
 from incidentfox.kernel.redaction import Redactor
 from incidentfox.kernel.web.pagination import decode_cursor, page
@@ -100,8 +101,8 @@ async def cancel_run(session: Session, run_id: str, request: CancelRun) -> Run:
     A cancelled run has posted nothing and will post nothing: one whose answer is on its way out is Conflict. A run
     that is cancelled already stays as it is; one that ended otherwise is Conflict.
     """
+    session = await narrowed(session, (await read_run(session, run_id)).team_node_id)
     held = await _locked(session, run_id)
-    session.require_writable(held.run.team_node_id)
     if held.run.status is RunStatus.CANCELLED:
         return held.run
     if held.run.status in FINISHED:
