@@ -12,11 +12,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from incidentfox.analysis.attribution import weigh
 from incidentfox.analysis.findings import (
     Anomaly,
     ChangeFinding,
     Claim,
     Diagnosis,
+    Edge,
     LockFinding,
     LogFinding,
     Moment,
@@ -107,14 +109,36 @@ def diagnose(
     """Return the verdict on one alert from whatever findings there are; the same findings give the same
     verdict.
     """
-    case = _Case(
-        alert, anomalies, logs, traces, sorted(changes, key=lambda c: -c.score), locks, notices,
-        strong_anomalies(anomalies, alert.fired_at), telling_logs(logs),
-        symptom_of(alert, anomalies, logs, traces).onset,
-    )  # fmt: skip
-    causes = find_operational(alert, anomalies=anomalies, logs=logs, spans=traces.spans, notices=notices)
+    strong, telling = strong_anomalies(anomalies, alert.fired_at), telling_logs(logs)
+    onset = symptom_of(alert, anomalies, logs, traces).onset
+    weighed = weigh(
+        changes, _troubled(strong, telling, traces, onset), _edges(strong, telling, traces), _traced(traces)
+    )
+    case = _Case(alert, anomalies, logs, traces, weighed, locks, notices, strong, telling, onset)
+    causes = find_operational(alert, anomalies=anomalies, logs=logs, traces=traces, notices=notices)
     verdict = _decide(case, causes)
     return _written(case, causes, verdict)
+
+
+def _troubled(
+    strong: Sequence[Anomaly], telling: Sequence[LogFinding], traces: TraceReport, onset: float
+) -> dict[str, float]:
+    """Each service in trouble, and since when; what departed before the trouble began is no part of it."""
+    since = [(a.service, a.onset) for a in strong if a.onset >= onset]
+    since += [(f.service, max(onset, f.first_seen or onset)) for f in telling]
+    since += [(s.service, onset) for s in traces.spans if s.errors and not any(s.service == name for name, _ in since)]
+    found: dict[str, float] = {}
+    for service, at in since:
+        found[service] = min(at, found.get(service, at))
+    return found
+
+
+def _edges(strong: Sequence[Anomaly], telling: Sequence[LogFinding], traces: TraceReport) -> list[Edge]:
+    return [*traces.edges, *edges_from_logs(telling, {a.service for a in strong})]
+
+
+def _traced(traces: TraceReport) -> set[str]:
+    return {span.service for span in traces.spans}
 
 
 def _decide(case: _Case, causes: Sequence[OperationalCause]) -> _Verdict:
@@ -310,7 +334,7 @@ def _first_failing(case: _Case) -> str:
     Failing traces say where; without them it is the deepest anomalous node below the page that did not only follow.
     """
     paged = case.alert.service
-    edges = [*case.traces.edges, *edges_from_logs(case.telling, {a.service for a in case.strong})]
+    edges = _edges(case.strong, case.telling, case.traces)
     deepest = case.traces.deepest_failing
     if deepest is None:
         own = min((a.onset for a in case.strong if a.service == paged), default=case.alert.fired_at)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from incidentfox.analysis.findings import Anomaly, LogFinding, SpanFinding
+from incidentfox.analysis.findings import Anomaly, Edge, LogFinding, SpanFinding, TraceReport
 from incidentfox.analysis.signals import Alert, Remediation, StatusNotice
 from incidentfox.analysis.signatures import (
     BAD_RECORD,
@@ -29,6 +29,11 @@ from incidentfox.analysis.signatures import (
     Signature,
 )
 from incidentfox.analysis.symptoms import strong_anomalies, telling_logs
+from incidentfox.analysis.vocabulary import snake_case, spelled_out
+
+
+_SAMPLE_S = 30.0
+_SURGE_LEADS_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ def find_operational(
     *,
     anomalies: Sequence[Anomaly] = (),
     logs: Sequence[LogFinding] = (),
-    spans: Sequence[SpanFinding] = (),
+    traces: TraceReport = TraceReport(),
     notices: Sequence[StatusNotice] = (),
 ) -> tuple[OperationalCause, ...]:
     """Return the operational causes that the findings carry the signature of, strongest first (`score`
@@ -64,9 +69,13 @@ def find_operational(
     """
     strong = strong_anomalies(anomalies, alert.fired_at)
     telling = telling_logs(logs)
-    failing = [s for s in spans if s.errors and s.error]
+    failing = [s for s in traces.spans if s.errors]
     found = [_match(signature, alert, strong, telling, failing, notices) for signature in SIGNATURES]
-    found += [_poison(alert, telling), _surge(alert, strong, telling), _notified(alert, strong, telling, notices)]
+    found += [
+        _poison(alert, telling),
+        _surge(alert, strong, telling, traces.edges),
+        _notified(alert, strong, telling, notices),
+    ]
     causes = [cause for cause in found if cause is not None and cause.score >= 0.3]
     return tuple(sorted(causes, key=lambda c: -c.score))
 
@@ -80,23 +89,29 @@ def _match(
     notices: Sequence[StatusNotice],
 ) -> OperationalCause | None:
     said = [f for f in logs if signature.log.search(_text(f))]
-    spans = [s for s in failing if signature.log.search(s.error or "")]
-    measured = [
-        a for a in anomalies if signature.metric and signature.metric.search(a.metric) and _points(signature, a)
+    spans = [s for s in failing if signature.log.search(f"{s.name} failed: {s.error or ''}")]
+    gauged = [a for a in anomalies if signature.gauge and signature.gauge.search(snake_case(a.metric))]
+    measured = gauged + [
+        a
+        for a in anomalies
+        if a not in gauged
+        and signature.metric
+        and signature.metric.search(snake_case(a.metric))
+        and _points(signature, a)
     ]
     noticed = [n for n in notices if _relevant(n, alert) and signature.log.search(f"{n.component} {n.summary}")]
     paged = bool(signature.log.search(alert.summary))
-    if not (said or spans or noticed or paged):
+    if not (said or spans or noticed or paged or gauged):
         return None
     # The share of the new trouble that speaks these words: a side remark among other errors is no cause.
     total = sum(f.after for f in logs) or 1
     share = sum(f.after for f in said) / total
-    services = {f.service for f in said} | {s.service for s in spans}
+    services = {f.service for f in said} | {s.service for s in spans} | {a.service for a in gauged}
     miss = 1.0 - (
         signature.log_weight * (0.5 + 0.5 * min(1.0, 2.5 * share)) if said else 0.3 if spans or paged else 0.0
     )
     miss *= 0.85 if said and (spans or paged) else 1.0
-    miss *= 1.0 - signature.metric_weight if measured else 1.0
+    miss *= 0.5 if gauged else 1.0 - signature.metric_weight if measured else 1.0
     miss *= 0.55 if noticed else 1.0
     miss *= 0.6 if len(services) >= 3 else 0.85 if len(services) == 2 else 1.0
     return OperationalCause(
@@ -116,7 +131,7 @@ def _match(
 
 def _text(finding: LogFinding) -> str:
     """Template and example on lines of their own, so that no pattern runs from one into the other."""
-    return f"{finding.template}\n{finding.example}"
+    return f"{finding.template}\n{spelled_out(finding.example)}"
 
 
 def _points(signature: Signature, anomaly: Anomaly) -> bool:
@@ -166,30 +181,29 @@ def _poison(alert: Alert, logs: Sequence[LogFinding]) -> OperationalCause | None
     )
 
 
-def _surge(alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding]) -> OperationalCause | None:
-    """Demand rose first, and by much; everything else followed."""
-    demand = [
-        a
-        for a in anomalies
-        if a.direction == "up"
-        and (DEMAND.search(a.metric) or WORK_RATE.search(a.metric))
-        and not NOT_DEMAND.search(a.metric)
-        and a.baseline > 0
-    ]
-    said = [f for f in logs if CROWD.search(_text(f))]
-    paged = bool(CROWD.search(alert.summary))
-    if not demand:
-        return None
-    top = max(demand, key=lambda a: a.peak / a.baseline)
-    ratio = top.peak / top.baseline
+def _surge(
+    alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding], edges: Sequence[Edge]
+) -> OperationalCause | None:
+    """Demand rose first, and by much, where it enters; everything else followed."""
+    demand = [a for a in anomalies if _is_demand(a)]
     others = [a.onset for a in anomalies if a not in demand]
-    first = not others or min(d.onset for d in demand) <= min(others) + 60.0
-    if ratio < 1.5 or not first:
+    first = min(others, default=math.inf)
+    # A rise that came with the hour, long before anything failed, did not make it fail.
+    demand = [a for a in demand if first - _SURGE_LEADS_S <= a.onset <= first + _SAMPLE_S or not others]
+    risen = {a.service for a in demand}
+    entering = [a for a in demand if _enters(a.service, risen, edges)]
+    if not entering:
         return None
+    top = max(entering, key=lambda a: a.peak / a.baseline)
+    ratio = top.peak / top.baseline
+    if ratio < 1.5:
+        return None
+    said = [f for f in logs if CROWD.search(_text(f))]
+    name = snake_case(top.metric)
     miss = 1.0 - min(0.65, 0.3 + 0.2 * math.log2(ratio / 1.5))
-    miss = miss if DEMAND.search(top.metric) else miss**0.8
-    miss *= 0.7 if said or paged else 1.0
-    miss *= 0.85 if len({d.service for d in demand}) > 1 else 1.0
+    miss = miss if DEMAND.search(name) else miss**0.8
+    miss *= 0.7 if said or CROWD.search(alert.summary) else 1.0
+    miss *= 0.85 if len(risen) > 1 else 1.0
     return OperationalCause(
         kind="traffic-surge",
         service=alert.service,
@@ -201,6 +215,21 @@ def _surge(alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding
         logs=tuple(said[:2]),
         anomalies=(top,),
     )
+
+
+def _is_demand(anomaly: Anomaly) -> bool:
+    name = snake_case(anomaly.metric)
+    asked = DEMAND.search(name) or WORK_RATE.search(name)
+    return bool(asked and anomaly.direction == "up" and anomaly.baseline > 0 and not NOT_DEMAND.search(name))
+
+
+def _enters(service: str, risen: Collection[str], edges: Sequence[Edge]) -> bool:
+    """Whether demand comes to the service from outside, or from a caller that is asked for more itself.
+
+    One that is asked more often by callers who are not is flooded by what they do with each request.
+    """
+    callers = {edge.caller for edge in edges if edge.callee == service and edge.caller != service}
+    return not callers or bool(callers.intersection(risen))
 
 
 def _notified(

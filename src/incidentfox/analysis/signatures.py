@@ -11,8 +11,12 @@ from dataclasses import dataclass
 
 from incidentfox.analysis.signals import Remediation
 
+_INTERNAL = r"(?:cluster|svc|local|internal|consul|lan|corp|intra)"
 _EXTERNAL_HOST = (
-    r"\b(?:[\w-]+\.)+(?:com|io|net|org|dev|cloud|app|co|ai|eu|de|uk)\b(?!\.(?:cluster|svc|local|internal|consul))"
+    r"(?:\b(?:[\w-]+\.)+(?:com|io|net|org|dev|cloud|app|co|ai|eu|de|uk)\b"
+    rf"(?!\.{_INTERNAL})|"
+    rf"https?://(?![\w.-]*\.{_INTERNAL}\b)(?:[\w-]+\.){{2,}}[a-z]{{2,}}\b|"
+    rf"\b(?:api|id|oauth2?|login|sandbox|hooks|smtp)\.(?![\w.-]*\.{_INTERNAL}\b)(?:[\w-]+\.)+[a-z]{{2,}}\b)"
 )
 
 
@@ -33,6 +37,8 @@ class Signature:
     rivals: frozenset[str] = frozenset()
     component: re.Pattern[str] | None = None
     firm: float = 0.85
+    gauge: re.Pattern[str] | None = None
+    """Metrics that measure this very thing: one that departs says so without any words."""
 
 
 def _signature(
@@ -47,6 +53,7 @@ def _signature(
     rivals: str = "",
     component: str = "",
     firm: float = 0.85,
+    gauge: str = "",
 ) -> Signature:
     return Signature(
         kind,
@@ -59,6 +66,7 @@ def _signature(
         rivals=frozenset(rivals.split()),
         component=re.compile(component, re.IGNORECASE) if component else None,
         firm=firm,
+        gauge=re.compile(gauge, re.IGNORECASE) if gauge else None,
     )
 
 
@@ -80,7 +88,10 @@ SIGNATURES = (
     _signature(
         "credential-expired", "rotate-cert", "a credential has expired or was revoked",
         r"(token|credential|secret|password|api[_ ]?key|access[_ ]?key|signing key|license)s? (has |have |is |was )?"
-        r"(expired|revoked)|expiredtoken|key(s)? revoked|invalid_grant", 0.65, rivals="auth time", firm=0.65,
+        r"(expired|revoked)|expiredtoken|key(s)? revoked|invalid_grant|"
+        r"\b(key|token|credential|secret|assertion|licen[sc]e|subscription|signature)s?\b.{0,60}\b(expired|revoked|lapsed|"
+        r"outside (of )?(its|the)( \w+)? validity|no longer (valid|accepted)|past (its|the) (expiry|validity))",
+        0.65, rivals="auth time", firm=0.65,
     ),
     _signature(
         "node-failure", "reschedule", "a node is failing",
@@ -89,9 +100,13 @@ SIGNATURES = (
         r"pods?\b.{0,40}evict|evict\w* .{0,20}pod|the node was low on|preempt|spot (interruption|termination)|"
         r"host (is )?(down|unreachable|failure)|kernel (panic|bug|: )|"
         r"(disk|memory|pid) ?pressure|hardware (error|failure)|machine check|mce:|\becc\b|failedscheduling|nvme|"
-        r"i/o error|instance .{0,30}(terminat|retir|impair)|taint", 0.7,
+        r"i/o error|input/output error|medium error|remount\w* .{0,30}read.?only|aborting journal|read.?only file ?system|"
+        r"cpu (steal|stolen)|noisy neighbou?r|instance .{0,30}(terminat|retir|impair)|taint", 0.7,
         metric=r"node_?(ready|not_?ready|unreachable|health|up)|pods?_(pending|evicted|not_ready)|ready_nodes|kubelet|"
-        r"host_(up|health)|disk_io_error|nic_|steal", direction="any", rivals="memory disk startup",
+        r"host_(up|health)|disk_io_(error|time)|filesystem_read_?only|nic_|steal|stolen", direction="any",
+        rivals="memory disk startup",
+        gauge=r"cpu_(steal|stolen)|(steal|stolen)_(cpu|time|percent|pct)|node_?not_?ready|filesystem_read_?only|"
+        r"disk_io_error|uncorrectable|ecc_error",
         component=r"not ?ready|kubelet|evict|cordon|taint|scheduling",
     ),
     _signature(
@@ -99,9 +114,13 @@ SIGNATURES = (
         r"\b(primary|master|leader|replica|standby|broker|shard|zone|region)\b.{0,50}(down|unavailable|"
         r"unreachable|lost|failed|"
         r"impaired|outage|not available|stepped down)|no (leader|primary|master)|not (the )?(leader|primary|master)|"
-        r"read.?only (transaction|mode|replica|file ?system)|quorum|split.?brain|leader election|"
+        r"read.?only (transaction|mode|replica)|quorum|split.?brain|leader election|"
+        r"could not (connect|stream|receive)\b.{0,40}\b(primary|master|leader|wal)\b|lost connection to (the )?primary|"
+        r"(availability )?zone.{0,30}\b(power|outage|down|lost|loss|impair\w*|unavailable)|"
         r"replication (broken|stopped|lag)|volume .{0,30}(detached|impaired|degraded)", 0.6,
-        metric=r"replica(tion)?_(lag|delay)|primary_up|leader|under_replicated|isr|quorum|zone_health", direction="any",
+        metric=r"replica(tion)?_(lag|delay|seconds)|primary_up|leader|under_replicated|isr|quorum|zone_health|"
+        r"(postgres\w*|pg|mysql|redis|mongo\w*|kafka|etcd)_up(_|$)", direction="any",
+        gauge=r"primary_up|(postgres\w*|pg|mysql|redis|mongo\w*|kafka|etcd)_up(_|$)|under_replicated|leaderless",
         rivals="query lock disk", firm=0.7,
     ),
     _signature(
@@ -115,20 +134,20 @@ SIGNATURES = (
     _signature(
         "provider-outage", "escalate-upstream", "an outside provider fails",
         rf"{_EXTERNAL_HOST}.{{0,120}}(\b5\d\d\b|unavailable|timed? ?out|timeout|refused|reset|outage|degraded|"
-        rf"deadline)|"
-        rf"(\b5\d\d\b|unavailable|timed? ?out|timeout|refused|outage|degraded|deadline).{{0,120}}{_EXTERNAL_HOST}|"
+        rf"overloaded|deadline|failed)|"
+        rf"(\b5\d\d\b|unavailable|timed? ?out|timeout|refused|outage|degraded|overloaded|deadline).{{0,120}}{_EXTERNAL_HOST}|"
         r"(third.?party|external|provider|partner|vendor|payment gateway|carrier|"
         r"upstream provider)\S* .{0,60}(\b5\d\d\b|"
         r"unavailable|outage|down\b|degraded|timed? ?out|maintenance)", 0.6,
         metric=r"(provider|external|third_?party|partner|vendor|gateway|egress)\w*_(error|latency|fail|duration|timeout)",
-        rivals="timeout connect auth retry",
+        rivals="timeout connect auth",
     ),
     _signature(
         "provider-limit", "escalate-upstream", "an outside provider refuses more calls",
         r"(provider|external|third.?party|vendor|partner|upstream).{0,80}(\b429\b|rate.?limit|quota)|"
         rf"{_EXTERNAL_HOST}.{{0,80}}(\b429\b|rate.?limit|quota)|(\b429\b|rate.?limit|"
         rf"quota).{{0,80}}{_EXTERNAL_HOST}", 0.5,
-        rivals="rate retry cache", firm=0.6,
+        metric=r"\b429|_429|rate_?limited|throttled_by|quota_(exceeded|used)", rivals="retry cache", firm=0.6,
     ),
     _signature(
         "disk-full", "scale", "a disk is full",
@@ -150,7 +169,8 @@ BAD_RECORD = re.compile(
     r"validation (error|fail)|"
     r"unexpected|poison|illegal|overflow)|(invalid|malformed|corrupt\w*|poison\w*|bad|"
     r"illegal)\b.{0,40}(record|message|event|row|"
-    r"payload|document|line|entry|batch|byte|encoding)|field \S+ (is )?(out of range|invalid)",
+    r"payload|document|line|entry|batch|byte|encoding)|field \S+ (is )?(out of range|invalid)|"
+    r"\b(row|line|record|column|field)\b.{0,60}\b(is )?not (a |an )?(valid |known )?(integer|number|date|decimal|boolean|code)",
     re.IGNORECASE,
 )
 SAME_AGAIN = re.compile(
@@ -170,13 +190,15 @@ DEMAND = re.compile(
 WORK_RATE = re.compile(r"_per_(s|sec|second|m|min|minute)$|_(rps|qps|tps)$|_rate$", re.IGNORECASE)
 NOT_DEMAND = re.compile(
     r"error|fail|latency|duration|timeout|reject|cancel|retr|wait|db_|sql|cache|pool|5xx|4xx|age|lag|"
-    r"upstream|outbound|client|restart|panic|crash|evict|lock|except|gc_|fetch|expir|refus|drop|miss|rebalanc",
+    r"upstream|outbound|client|restart|panic|crash|evict|lock|except|gc_|fetch|expir|refus|drop|miss|rebalanc|"
+    r"in_?progress|in_?flight|pending|backlog|fallback|degraded|(^|_)[45]\d\d(_|$)|stale|duplicat|unmatched|resend",
     re.I,
 )
 CROWD = re.compile(
     r"(traffic|load|request|demand) (spike|surge|burst)|overload|load.?shed|queue (is )?full|"
     r"too many requests|\b429\b|"
-    r"campaign|flash sale|\bbots?\b|crawler|ddos|hpa .{0,30}max|max(imum)? replicas|capacity (reached|exceeded)",
+    r"campaign|flash sale|\bbots?\b|crawler|ddos|hpa .{0,30}max|max(imum)? replicas|scaling limited|too many replicas|"
+    r"capacity (reached|exceeded)",
     re.IGNORECASE,
 )
 TROUBLED = re.compile(

@@ -16,6 +16,7 @@ from incidentfox.analysis.vocabulary import IDENTIFIER, families_in, is_compound
 STRONG_SHARE = 0.35
 TELLING_LOG = 0.4
 _MAXIMUM_IDENTIFIERS = 60
+_GAP_S = 300.0
 _QUOTED = re.compile(r"['\"`]([\w./:-]{2,60})['\"`]")
 _PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.[a-z]{1,5}\b")
 _ASSIGNED = re.compile(r"\b([A-Za-z][\w.]*)=(-?\d+(?:\.\d+)?)(?![\w.-])")
@@ -51,10 +52,25 @@ def onset_of(alert: Alert, anomalies: Sequence[Anomaly]) -> float:
     """When trouble began by the metrics alone (Unix seconds): the split that the logs tool needs, the alert's time
     where no metric departs before it.
     """
-    return min(
-        (a.onset for a in strong_anomalies(anomalies, alert.fired_at) if a.onset <= alert.fired_at),
-        default=alert.fired_at,
-    )
+    return _began(alert, strong_anomalies(anomalies, alert.fired_at)) or alert.fired_at
+
+
+def _began(alert: Alert, anomalies: Sequence[Anomaly]) -> float | None:
+    """Where the run of departures begins that leads up to the page; None without any before it.
+
+    A service has its tides and its hourly jobs: what departed long before, and was followed by nothing, is another
+    story. So time is walked back from the paged metric's own departure, over gaps of minutes only.
+    """
+    before = [a for a in anomalies if a.onset <= alert.fired_at]
+    own = [a for a in before if a.service == alert.service]
+    paged = [a for a in own if a.metric == alert.metric] or own or before
+    if not paged:
+        return None
+    began = min(a.onset for a in paged) if paged is not own else max(paged, key=lambda a: a.score).onset
+    for onset in sorted({a.onset for a in before}, reverse=True):
+        if began - _GAP_S <= onset < began:
+            began = onset
+    return began
 
 
 def strong_anomalies(anomalies: Sequence[Anomaly], fired_at: float) -> list[Anomaly]:
@@ -92,9 +108,9 @@ def _onset(alert: Alert, strong: Sequence[Anomaly], logs: Sequence[LogFinding], 
     services = {a.service for a in strong} | {f.service for f in logs}
     connected = connected_services(alert.service, traces, logs, services)
     near = [a for a in strong if a.service in connected] if len(connected) > 1 else list(strong)
-    onsets = [a.onset for a in near or strong if a.onset <= alert.fired_at]
-    if onsets:
-        return min(onsets)
+    began = _began(alert, near or strong)
+    if began is not None:
+        return began
     seen = [f.first_seen for f in logs if f.first_seen is not None and f.before == 0]
     return min([*seen, alert.fired_at])
 

@@ -179,13 +179,27 @@ STOP_WORDS = word_set(
     """
 )
 
+_SEAM = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:[.-][A-Za-z_][A-Za-z0-9_]*)*")
 
 
 def families_in(text: str) -> frozenset[str]:
     """The families that telemetry text speaks of."""
+    text = spelled_out(text)
     return frozenset(name for name, family in FAMILIES.items() if family.signal.search(text))
+
+
+def spelled_out(text: str) -> str:
+    """The text, and once more with its names taken apart: `certificate_expired` and `CertificateExpired` say
+    "certificate expired".
+    """
+    return f"{text}\n{_SEAM.sub(' ', text)}"
+
+
+def snake_case(metric: str) -> str:
+    """A metric's name in Prometheus's spelling, whoever named it: `system.cpuStolen:vm-1` is system_cpu_stolen_vm_1."""
+    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", metric).lower())
 
 
 def code_families_in(text: str) -> frozenset[str]:
