@@ -23,19 +23,31 @@ _SAME_TIME_S = 60.0
 
 
 def weigh(
-    changes: Iterable[ChangeFinding], troubled: Mapping[str, float], edges: Collection[Edge], traced: Collection[str]
+    changes: Iterable[ChangeFinding],
+    troubled: Mapping[str, float],
+    edges: Collection[Edge],
+    *,
+    traced: Collection[str],
+    flooded: Collection[str] = (),
 ) -> list[ChangeFinding]:
     """Return the changes with their scores lowered by what they leave unexplained, best first.
 
     `troubled` maps each service in trouble to its onset (Unix seconds), `traced` are the services that the traces
-    know; of any other nobody can say who calls it, so it counts for and against nobody.
+    know; of any other nobody can say who calls it, so it counts for and against nobody. `flooded` are asked far more
+    than before by callers that are not: what runs on them alone did not make anybody ask.
     """
     known = set(traced) | {service for edge in edges for service in (edge.caller, edge.callee)}
     placed = {service: onset for service, onset in troubled.items() if service in known}
     calls = callees(edges)
     callers = callees([Edge(edge.callee, edge.caller, edge.calls, edge.errors) for edge in edges])
     weighed = [_weighed(change, placed, known, calls, callers) for change in changes]
+    weighed = [_drowned(c) if c.deployed_to and set(c.deployed_to) <= set(flooded) else c for c in weighed]
     return sorted(weighed, key=lambda change: -change.score)
+
+
+def _drowned(change: ChangeFinding) -> ChangeFinding:
+    words = f"{', '.join(change.deployed_to)} is asked far more often than before, by callers that are not"
+    return replace(change, score=round(change.score * _LATER, 4), reasons=(*change.reasons, words))
 
 
 def _weighed(

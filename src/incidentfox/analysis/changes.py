@@ -19,12 +19,30 @@ from incidentfox.analysis.effects import effects_of
 from incidentfox.analysis.findings import ChangeFinding, Symptom
 from incidentfox.analysis.reach import SLACK_S, Reach, reach_of
 from incidentfox.analysis.signals import Changes, Commit, FlagChange
-from incidentfox.analysis.vocabulary import code_families_in, families_in, is_compound, telling_words, words_of
+from incidentfox.analysis.vocabulary import (
+    code_families_in,
+    families_in,
+    is_compound,
+    telling_words,
+    word_set,
+    words_of,
+)
 
 _EXCERPT_LENGTH = 200
 _FLAG_PROMPT_S = 600.0
 _UNSEEN_DIFF_HAZARD = 0.25
+_ECHOED_HAZARD = 0.85
 _NUMBERED = re.compile(r"^(.*?)=(-?\d+(?:\.\d+)?)$")
+
+
+# Effects whose harm waits: for load, for a cache to run out, for a leak to fill up, for an hour to come.
+_LATENT = word_set(
+    """
+    limit-lowered limit-raised built-per-use bound-removed batching-removed per-item-call cache-removed brake-removed
+    release-removed lock-added transaction-added retry-added background-work-added state-grows blocking-call-added
+    regex-added setting-added setting-removed access-removed unit-changed dependency-bumped value-replaced term-dropped
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,8 @@ class _Case:
     families: frozenset[str]
     clues: tuple[_Clue, ...]
     numbers: frozenset[float]
+    steps: tuple[frozenset[float], ...]
+    """The values that one name was seen to have: a gauge that stepped has two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +98,8 @@ def _document(commit: Commit) -> frozenset[str]:
 
 def _prepare(symptom: Symptom, documents: Sequence[frozenset[str]]) -> _Case:
     families = frozenset(symptom.families) or families_in(" ".join(i.replace("_", " ") for i in symptom.identifiers))
-    numbers = {float(m[2]) for i in symptom.identifiers if (m := _NUMBERED.match(i))}
+    named = [(m[1], float(m[2])) for i in symptom.identifiers if (m := _NUMBERED.match(i))]
+    steps = {name: frozenset(n for other, n in named if other == name) for name, _ in named}
     clues: dict[str, _Clue] = {}
     for identifier in symptom.identifiers:
         name = identifier.split("=")[0]
@@ -88,7 +109,7 @@ def _prepare(symptom: Symptom, documents: Sequence[frozenset[str]]) -> _Case:
             compound = is_compound(name) and len(words) > 1
             rarity = max(_rarity(word, documents) for word in words)
             clues[name.lower()] = _Clue(name.lower(), words, (0.7 if compound else 0.35) * rarity)
-    return _Case(symptom, families, tuple(clues.values()), frozenset(numbers))
+    return _Case(symptom, families, tuple(clues.values()), frozenset(n for _, n in named), tuple(steps.values()))
 
 
 def _rarity(word: str, documents: Sequence[frozenset[str]]) -> float:
@@ -132,7 +153,7 @@ def _judge_commit(commit: Commit, changes: Changes, case: _Case) -> ChangeFindin
         title=commit.message,
         author=commit.author,
         time=commit.time,
-        score=round(strength * reach.weight * _freshness(reach, onset), 4),
+        score=round(strength * reach.weight * _freshness(reach, onset, best, flag), 4),
         deployed_to=reach.services,
         deployed_at=reach.at,
         matched=best.matched if best else (),
@@ -145,12 +166,15 @@ def _judge_commit(commit: Commit, changes: Changes, case: _Case) -> ChangeFindin
     )
 
 
-def _freshness(reach: Reach, onset: float) -> float:
-    """A mild preference for the later of two equal explanations: 1 at the onset, 0.85 long before it."""
+def _freshness(reach: Reach, onset: float, best: _Judged | None, flag: FlagChange | None) -> float:
+    """What ran well for a while is less likely guilty: little so where harm takes time to build up, more where the
+    first call would have shown it.
+    """
+    latent = best is None or best.effect.kind in _LATENT or flag is not None
     if reach.at is None:
         return 0.85
     hours = max(0.0, onset - reach.at) / 3600.0
-    return 1.0 - 0.15 * hours / (hours + 2.0)
+    return 1.0 - (0.15 * hours / (hours + 2.0) if latent else 0.3 * hours / (hours + 0.5))
 
 
 def _judge_effect(effect: Effect, commit: Commit, case: _Case) -> _Judged:
@@ -170,8 +194,16 @@ def _judge_effect(effect: Effect, commit: Commit, case: _Case) -> _Judged:
     if not families and code_families_in(effect.path) & case.families:
         family_link = 0.3
     valued = bool(case.numbers.intersection(n for n in effect.numbers if n not in (0.0, 1.0)))
-    link = 1.0 - miss * (1.0 - family_link) * (0.5 if valued else 1.0)
-    return _Judged(effect, effect.hazard * (0.25 + 0.75 * link), tuple(matched[:8]), families, valued)
+    echoed = any(_echoes(effect.numbers, step) for step in case.steps)
+    link = 1.0 - miss * (1.0 - family_link) * (0.2 if echoed else 0.5 if valued else 1.0)
+    hazard = max(effect.hazard, _ECHOED_HAZARD) if echoed else effect.hazard
+    return _Judged(effect, hazard * (0.25 + 0.75 * link), tuple(matched[:8]), families, valued or echoed)
+
+
+def _echoes(numbers: Sequence[float], step: frozenset[float]) -> bool:
+    """Whether a gauge went from the old value of an edit to the new one (to a fiftieth: it may be an average)."""
+    seen = {number for number in numbers if any(abs(number - value) <= 0.02 * abs(value) for value in step if value)}
+    return len(seen) >= 2 and len(step) >= 2
 
 
 def _share(clue: _Clue, text: str, changed: frozenset[str], near: frozenset[str]) -> float:

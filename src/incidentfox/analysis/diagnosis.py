@@ -32,7 +32,7 @@ from incidentfox.analysis.localisation import (
     descendants,
     edges_from_logs,
 )
-from incidentfox.analysis.operational import OperationalCause, find_operational
+from incidentfox.analysis.operational import OperationalCause, find_operational, flooded_services
 from incidentfox.analysis.quoting import (
     anomaly_claim,
     change_claims,
@@ -52,6 +52,7 @@ __all__ = ["diagnose", "onset_of", "symptom_of"]
 CHANGE_EXPLAINS = 0.3
 ONLY_SUSPECT = 0.2
 CAUSE_STANDS = 0.45
+ONLY_CAUSE = 0.35
 _IDLE_SECONDS = 2.0
 _BUSY_SECONDS = 10.0
 _MAXIMUM_SUSPECTS = 6
@@ -109,10 +110,14 @@ def diagnose(
     """Return the verdict on one alert from whatever findings there are; the same findings give the same
     verdict.
     """
-    strong, telling = strong_anomalies(anomalies, alert.fired_at), telling_logs(logs)
+    strong, telling = strong_anomalies(anomalies, alert), telling_logs(logs)
     onset = symptom_of(alert, anomalies, logs, traces).onset
     weighed = weigh(
-        changes, _troubled(strong, telling, traces, onset), _edges(strong, telling, traces), _traced(traces)
+        changes,
+        _troubled(strong, telling, traces, onset),
+        _edges(strong, telling, traces),
+        traced={span.service for span in traces.spans},
+        flooded=flooded_services(strong, traces.edges),
     )
     case = _Case(alert, anomalies, logs, traces, weighed, locks, notices, strong, telling, onset)
     causes = find_operational(alert, anomalies=anomalies, logs=logs, traces=traces, notices=notices)
@@ -137,10 +142,6 @@ def _edges(strong: Sequence[Anomaly], telling: Sequence[LogFinding], traces: Tra
     return [*traces.edges, *edges_from_logs(telling, {a.service for a in strong})]
 
 
-def _traced(traces: TraceReport) -> set[str]:
-    return {span.service for span in traces.spans}
-
-
 def _decide(case: _Case, causes: Sequence[OperationalCause]) -> _Verdict:
     if not case.deviates and not causes:
         return _nothing(case, "Nothing left its baseline: no metric, log line or trace deviates around the alert.")
@@ -153,6 +154,8 @@ def _decide(case: _Case, causes: Sequence[OperationalCause]) -> _Verdict:
         return _operational(case, cause, change)
     if change is not None and (change.score >= CHANGE_EXPLAINS or _alone(case, change)):
         return _changed(case, change, cause)
+    if cause is not None and cause.score >= ONLY_CAUSE:
+        return _operational(case, cause, change)
     return _nothing(case, "Something deviates, but no change and no operational signature explains it.")
 
 

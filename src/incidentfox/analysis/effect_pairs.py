@@ -103,15 +103,34 @@ def pair_effects(hunk: Hunk, old: str, new: str, *, kept: frozenset[str]) -> Ite
         return [_effect(hunk, old, new, "chatter", 0.04, "only touches logging, metrics or messages")]
     if _is_build_label(old) and _is_build_label(new):
         return [_effect(hunk, old, new, "version-label", 0.05, "changes a version label")]
+    if DEFINITION.match(old) and DEFINITION.match(new) and _IMPORT.match(old):
+        return [_effect(hunk, old, new, "rewritten", 0.1, "imports other names")]
     moved = list(_moved_quantities(hunk, old, new))
     if moved:
         return moved
+    if (named := _named_otherwise(hunk, old, new, kept)) is not None:
+        return [named]
     old_code, new_code = _STRING.sub('""', old), _STRING.sub('""', new)
     if old_code == new_code:
         return [_string_effect(hunk, old, new, kept)]
     if _SWITCH.sub("?", old) == _SWITCH.sub("?", new):
         return [_effect(hunk, old, new, "switch-flipped", 0.6, "flips a switch")]
     return _token_effects(hunk, old, new, kept)
+
+
+def _named_otherwise(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Effect | None:
+    """The same quantity read in another unit, or the same value under another key."""
+    units, others = _UNIT_NAME.findall(old), _UNIT_NAME.findall(new)
+    if len(units) == len(others) == 1 and _UNITS[units[0].lower()] != _UNITS[others[0].lower()]:
+        effect = _effect(hunk, old, new, "unit-changed", 0.85, f"reads in {others[0]} what it read in {units[0]}")
+        return replace(effect, families=effect.families | {"timeout", "rate", "time"})
+    before, after = _SETTING.match(old), _SETTING.match(new)
+    if hunk.file_class != "config" or not before or not after or before[2] != after[2] or before[1] == after[1]:
+        return None
+    known = any(after[1] in literal for literal in kept)
+    note = f"renames the setting {before[1]} to {after[1]}"
+    effect = _effect(hunk, old, new, "setting-renamed", 0.35 if known else 0.75, note)
+    return replace(effect, families=effect.families | {"absent", "startup"})
 
 
 def _effect(hunk: Hunk, old: str, new: str, kind: str, hazard: float, note: str) -> Effect:
@@ -188,6 +207,19 @@ def _name_of(line: str) -> str:
 _ADDRESS = re.compile(
     r"\bports?\b|_port|://|[\w-]+\.[\w.-]+:\d|localhost|\d+\.\d+\.\d+\.\d+|\b\w*_?id\b", re.IGNORECASE
 )
+DEFINITION = re.compile(
+    r"^(?:export |default |public |private |protected |internal |async |static |final |abstract |override |"
+    r"pub(?:\(\w+\))? )*"
+    r"(?:func|function|def|fn|fun|class|interface|trait|struct|enum|type|import|from|use|using|require|package)\b"
+)
+_IMPORT = re.compile(r"^(?:import|from|use|using|require)\b")
+_UNIT_NAME = re.compile(
+    r"(?:^|(?<=[a-z])(?=[A-Z])|(?<=[\W_]))(nano|micro|milli|second|sec|minute|hour|day)s?(?:econds?)?(?![a-z])",
+    re.IGNORECASE,
+)
+_UNITS = {"nano": -9, "micro": -6, "milli": -3, "second": 0, "sec": 0, "minute": 1, "hour": 2, "day": 3}
+_SETTING = re.compile(r"^(?:- )?[\"']?([\w.-]+)[\"']?\s*[:=]\s*(\S.*)$")
+_PARTS = re.compile(r"[;,&\s]+")
 _INTERPOLATED = re.compile(r"\{\s*([A-Za-z_][\w.]*)")
 _NOISE = frozenset(("f", "var", "let", "const", "final", "new", "self", "this", "return"))
 _SHORT_VARIABLES = re.compile(r"^(ctx|err|cancel|_|x|v|res|result|value)$")
@@ -218,6 +250,8 @@ def _string_effect(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Effe
     if text_only or re.search(r"version|title|label|message|descri|class_?name|colou?r", old, re.I):
         return _effect(hunk, old, new, "wording", 0.04, "changes wording")
     left, right = changed[0]
+    if set(_PARTS.split(left[1:-1])) < set(_PARTS.split(right[1:-1])):
+        return _effect(hunk, old, new, "value-extended", 0.3, f"adds to {left}")
     if _is_spelling(left[1:-1], right[1:-1]):
         return _effect(hunk, old, new, "wording", 0.12, f"respells {left}")
     if _CONTRACT.search(old) or re.search(r"[\"'][\w.-]+[\"']", left):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from incidentfox.analysis.diffs import Hunk, pair_lines, parse_diff
-from incidentfox.analysis.effect_pairs import CHATTER, Effect, pair_effects
+from incidentfox.analysis.effect_pairs import CHATTER, DEFINITION, Effect, pair_effects
 from incidentfox.analysis.vocabulary import code_families_in, word_set
 
 _MOST_EFFECTS = 60
@@ -119,7 +119,11 @@ def _capped(effect: Effect, hunks: Sequence[Hunk]) -> Effect:
 
 def _fewer(pattern: re.Pattern[str], diff: _Diff) -> str | None:
     """The first removed line that matches, where the diff leaves fewer matches than it found."""
-    before = [line for line in diff.removed if pattern.search(line) and not CHATTER.search(line)]
+    before = [
+        line
+        for line in diff.removed
+        if pattern.search(line) and not CHATTER.search(line) and not DEFINITION.match(line)
+    ]
     after = sum(len(pattern.findall(line)) for line in diff.added)
     if sum(len(pattern.findall(line)) for line in before) > after:
         return next(
@@ -241,6 +245,31 @@ def _per_item_calls(diff: _Diff) -> Iterable[Effect]:
                 return
 
 
+def _lost_addresses(diff: _Diff) -> Iterable[Effect]:
+    """Addresses and networks that were listed and are not any more: who had access from there has none."""
+    kept = set(_NETWORK.findall(" ".join(diff.added)))
+    for line in diff.removed:
+        gone = [address for address in _NETWORK.findall(line) if address not in kept]
+        if gone and kept:
+            families = {"connect", "timeout", "auth"}
+            yield diff.effect("access-removed", 0.75, line, f"no longer lists {', '.join(gone[:3])}", families)
+
+
+_NETWORK = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?\b")
+
+
+def _built_per_use(diff: _Diff) -> Iterable[Effect]:
+    """What was made once and shared is made anew each time that it is asked for."""
+    shared = {name for line in diff.removed for name in _MADE.findall(line) if _KEPT.match(line)}
+    for line in diff.added:
+        if shared.intersection(_MADE.findall(line)) and re.match(r"return\b|get\b|=>", line):
+            families = {"query", "pool", "cache", "rate", "traffic", "cpu", "timeout", "threads"}
+            yield diff.effect("built-per-use", 0.75, line, "makes anew for each use what was shared", families)
+            return
+
+
+_MADE = re.compile(r"\b(?:new )?(\w*(?:Loader|Client|Pool|Session|Cache|Connection|Producer|Channel|Executor))\s*[<(]")
+_KEPT = re.compile(r"(?:const|let|var|val|final|static|private|self\.|this\.|\w+ :?=)")
 _MIGRATION = tuple(
     (re.compile(pattern, re.IGNORECASE), hazard, frozenset(families.split()), note)
     for pattern, hazard, families, note in (
@@ -325,5 +354,7 @@ _DETECTORS: tuple[Callable[[_Diff], Iterable[Effect]], ...] = (
     _lost_release,
     _additions,
     _per_item_calls,
+    _lost_addresses,
+    _built_per_use,
     _migrations,
 )

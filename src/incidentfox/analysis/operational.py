@@ -31,9 +31,9 @@ from incidentfox.analysis.signatures import (
 from incidentfox.analysis.symptoms import strong_anomalies, telling_logs
 from incidentfox.analysis.vocabulary import snake_case, spelled_out
 
-
 _SAMPLE_S = 30.0
 _SURGE_LEADS_S = 900.0
+_FLOOD = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def find_operational(
     """Return the operational causes that the findings carry the signature of, strongest first (`score`
     0..1).
     """
-    strong = strong_anomalies(anomalies, alert.fired_at)
+    strong = strong_anomalies(anomalies, alert)
     telling = telling_logs(logs)
     failing = [s for s in traces.spans if s.errors]
     found = [_match(signature, alert, strong, telling, failing, notices) for signature in SIGNATURES]
@@ -107,9 +107,8 @@ def _match(
     total = sum(f.after for f in logs) or 1
     share = sum(f.after for f in said) / total
     services = {f.service for f in said} | {s.service for s in spans} | {a.service for a in gauged}
-    miss = 1.0 - (
-        signature.log_weight * (0.5 + 0.5 * min(1.0, 2.5 * share)) if said else 0.3 if spans or paged else 0.0
-    )
+    unsaid = 0.45 if spans else 0.3 if paged else 0.0
+    miss = 1.0 - (signature.log_weight * (0.5 + 0.5 * min(1.0, 2.5 * share)) if said else unsaid)
     miss *= 0.85 if said and (spans or paged) else 1.0
     miss *= 0.5 if gauged else 1.0 - signature.metric_weight if measured else 1.0
     miss *= 0.55 if noticed else 1.0
@@ -167,7 +166,10 @@ def _poison(alert: Alert, logs: Sequence[LogFinding]) -> OperationalCause | None
     again = [f for f in logs if SAME_AGAIN.search(_text(f))]
     identified = [f for f in bad if IDENTITY.search(f.example)]
     one_record = [f for f in identified if f.distinct == 1 and f.after >= 3]
+    total = sum(f.after for f in logs) or 1
+    most = sum(f.after for f in bad) >= 0.5 * total
     miss = 0.75 if identified else 0.85
+    miss *= 0.75 if most else 1.0
     miss *= 0.5 if again else 1.0
     miss *= 0.4 if one_record else 1.0
     return OperationalCause(
@@ -215,6 +217,15 @@ def _surge(
         logs=tuple(said[:2]),
         anomalies=(top,),
     )
+
+
+def flooded_services(anomalies: Sequence[Anomaly], edges: Sequence[Edge]) -> set[str]:
+    """The services that are asked many times as often as before, by callers that are not: somebody above them does
+    more with each request. A factor of two or three may be the retries of callers whom they fail.
+    """
+    demand = [a for a in anomalies if _is_demand(a)]
+    risen = {a.service for a in demand}
+    return {a.service for a in demand if a.peak / a.baseline >= _FLOOD and not _enters(a.service, risen, edges)}
 
 
 def _is_demand(anomaly: Anomaly) -> bool:

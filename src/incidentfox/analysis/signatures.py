@@ -13,10 +13,10 @@ from incidentfox.analysis.signals import Remediation
 
 _INTERNAL = r"(?:cluster|svc|local|internal|consul|lan|corp|intra)"
 _EXTERNAL_HOST = (
-    r"(?:\b(?:[\w-]+\.)+(?:com|io|net|org|dev|cloud|app|co|ai|eu|de|uk)\b"
-    rf"(?!\.{_INTERNAL})|"
-    rf"https?://(?![\w.-]*\.{_INTERNAL}\b)(?:[\w-]+\.){{2,}}[a-z]{{2,}}\b|"
-    rf"\b(?:api|id|oauth2?|login|sandbox|hooks|smtp)\.(?![\w.-]*\.{_INTERNAL}\b)(?:[\w-]+\.)+[a-z]{{2,}}\b)"
+    # Not a package (`java.net.SocketException`, `System.Net.Http`): those go on, or are capitalised.
+    r"(?:(?-i:\b(?:[a-z0-9-]+\.)+(?:com|io|net|org|dev|cloud|app|co|ai|eu|de|uk)\b)(?!\.\w)|"
+    rf"(?-i:https?://(?![\w.-]*\.{_INTERNAL}\b)(?:[\w-]+\.){{2,}}[a-z]{{2,}}\b)|"
+    rf"(?-i:\b(?:api|id|oauth2?|login|sandbox|hooks|smtp)\.(?![\w.-]*\.{_INTERNAL}\b)(?:[a-z0-9-]+\.)+[a-z]{{2,}}\b))"
 )
 
 
@@ -100,7 +100,8 @@ SIGNATURES = (
         r"pods?\b.{0,40}evict|evict\w* .{0,20}pod|the node was low on|preempt|spot (interruption|termination)|"
         r"host (is )?(down|unreachable|failure)|kernel (panic|bug|: )|"
         r"(disk|memory|pid) ?pressure|hardware (error|failure)|machine check|mce:|\becc\b|failedscheduling|nvme|"
-        r"i/o error|input/output error|medium error|remount\w* .{0,30}read.?only|aborting journal|read.?only file ?system|"
+        r"i/o error|input/output error|medium error|remount\w* .{0,30}read.?only|aborting journal|"
+        r"read.?only file ?system|"
         r"cpu (steal|stolen)|noisy neighbou?r|instance .{0,30}(terminat|retir|impair)|taint", 0.7,
         metric=r"node_?(ready|not_?ready|unreachable|health|up)|pods?_(pending|evicted|not_ready)|ready_nodes|kubelet|"
         r"host_(up|health)|disk_io_(error|time)|filesystem_read_?only|nic_|steal|stolen", direction="any",
@@ -135,7 +136,8 @@ SIGNATURES = (
         "provider-outage", "escalate-upstream", "an outside provider fails",
         rf"{_EXTERNAL_HOST}.{{0,120}}(\b5\d\d\b|unavailable|timed? ?out|timeout|refused|reset|outage|degraded|"
         rf"overloaded|deadline|failed)|"
-        rf"(\b5\d\d\b|unavailable|timed? ?out|timeout|refused|outage|degraded|overloaded|deadline).{{0,120}}{_EXTERNAL_HOST}|"
+        rf"(\b5\d\d\b|unavailable|timed? ?out|timeout|refused|outage|degraded|overloaded|deadline)"
+        rf".{{0,120}}{_EXTERNAL_HOST}|"
         r"(third.?party|external|provider|partner|vendor|payment gateway|carrier|"
         r"upstream provider)\S* .{0,60}(\b5\d\d\b|"
         r"unavailable|outage|down\b|degraded|timed? ?out|maintenance)", 0.6,
@@ -146,8 +148,8 @@ SIGNATURES = (
         "provider-limit", "escalate-upstream", "an outside provider refuses more calls",
         r"(provider|external|third.?party|vendor|partner|upstream).{0,80}(\b429\b|rate.?limit|quota)|"
         rf"{_EXTERNAL_HOST}.{{0,80}}(\b429\b|rate.?limit|quota)|(\b429\b|rate.?limit|"
-        rf"quota).{{0,80}}{_EXTERNAL_HOST}", 0.5,
-        metric=r"\b429|_429|rate_?limited|throttled_by|quota_(exceeded|used)", rivals="retry cache", firm=0.6,
+        rf"quota).{{0,80}}{_EXTERNAL_HOST}|{_EXTERNAL_HOST}\S* failed", 0.5,
+        metric=r"(^|_)429(_|$)|rate_?limited|throttled_by|quota_(exceeded|used)", rivals="retry cache",
     ),
     _signature(
         "disk-full", "scale", "a disk is full",
@@ -170,14 +172,16 @@ BAD_RECORD = re.compile(
     r"unexpected|poison|illegal|overflow)|(invalid|malformed|corrupt\w*|poison\w*|bad|"
     r"illegal)\b.{0,40}(record|message|event|row|"
     r"payload|document|line|entry|batch|byte|encoding)|field \S+ (is )?(out of range|invalid)|"
-    r"\b(row|line|record|column|field)\b.{0,60}\b(is )?not (a |an )?(valid |known )?(integer|number|date|decimal|boolean|code)",
+    r"\b(row|line|record|column|field)\b.{0,60}\b(is )?not (a |an )?(valid |known )?"
+    r"(integer|number|date|decimal|boolean|code)",
     re.IGNORECASE,
 )
 SAME_AGAIN = re.compile(
     r"redeliver|same (offset|message|record)|poison|dead.?letter|stuck (at|on) offset|reprocess", re.I
 )
 IDENTITY = re.compile(
-    r"\b(offset|record|message|event|row|order|doc|batch|entry|key|line|\w+_id|\w*id)\b\s*[=:#]\s*[\w\"'-]*\d", re.I
+    r"\b(offset|record|message|event|row|order|doc|batch|entry|key|line|\w+_id|\w*id)\b(\s*[=:#]\s*[\w\"'-]*\d| \d+\b)",
+    re.I,
 )
 DEMAND = re.compile(
     r"(^|_)(requests?|rps|qps|traffic|sessions?|logins?|visitors?|users?|messages_in|ingress|connections?|"

@@ -16,7 +16,9 @@ from incidentfox.analysis.vocabulary import IDENTIFIER, families_in, is_compound
 STRONG_SHARE = 0.35
 TELLING_LOG = 0.4
 _MAXIMUM_IDENTIFIERS = 60
-_GAP_S = 300.0
+_GAP_S = 540.0
+_LARGE = 20.0
+"""From here on two values that meet by chance are rare."""
 _QUOTED = re.compile(r"['\"`]([\w./:-]{2,60})['\"`]")
 _PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.[a-z]{1,5}\b")
 _ASSIGNED = re.compile(r"\b([A-Za-z][\w.]*)=(-?\d+(?:\.\d+)?)(?![\w.-])")
@@ -29,7 +31,7 @@ def symptom_of(alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFin
     The onset is the earliest strong departure on a service that is connected to the alert's (a gradual drift
     is dated to its beginning), else the first new error line, else the alert's own time.
     """
-    strong = strong_anomalies(anomalies, alert.fired_at)
+    strong = strong_anomalies(anomalies, alert)
     telling = telling_logs(logs)
     failing = [s for s in traces.spans if s.errors]
     services = dict.fromkeys(
@@ -52,7 +54,7 @@ def onset_of(alert: Alert, anomalies: Sequence[Anomaly]) -> float:
     """When trouble began by the metrics alone (Unix seconds): the split that the logs tool needs, the alert's time
     where no metric departs before it.
     """
-    return _began(alert, strong_anomalies(anomalies, alert.fired_at)) or alert.fired_at
+    return _began(alert, strong_anomalies(anomalies, alert)) or alert.fired_at
 
 
 def _began(alert: Alert, anomalies: Sequence[Anomaly]) -> float | None:
@@ -73,11 +75,12 @@ def _began(alert: Alert, anomalies: Sequence[Anomaly]) -> float | None:
     return began
 
 
-def strong_anomalies(anomalies: Sequence[Anomaly], fired_at: float) -> list[Anomaly]:
-    """The anomalies that count: begun by the time of the alert, and not dwarfed by the strongest."""
-    before = [a for a in anomalies if a.onset <= fired_at + 60.0]
+def strong_anomalies(anomalies: Sequence[Anomaly], alert: Alert) -> list[Anomaly]:
+    """The anomalies that count: begun by the time of the alert, and not dwarfed by the strongest, or paged for."""
+    before = [a for a in anomalies if a.onset <= alert.fired_at + 60.0]
     top = max((a.score for a in before), default=0.0)
-    return [a for a in before if a.score >= STRONG_SHARE * top]
+    paged = (alert.service, alert.metric)
+    return [a for a in before if a.score >= STRONG_SHARE * top or (a.service, a.metric) == paged]
 
 
 def telling_logs(logs: Sequence[LogFinding]) -> list[LogFinding]:
@@ -138,9 +141,9 @@ def _identifiers(
     found += [
         f"{a.metric}={value:g}"
         for a in anomalies
-        if _CAPACITY.search(a.metric) and not a.gradual
+        if not a.gradual
         for value in (a.baseline, a.peak)
-        if value == int(value)
+        if (_CAPACITY.search(a.metric) and value == int(value)) or abs(value) >= _LARGE
     ]
     found += telling_words(texts)
     own = {name.lower() for name in services}
