@@ -13,24 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from incidentfox.analysis.attribution import weigh
+from incidentfox.analysis.extent import Signs, first_failing, reached
 from incidentfox.analysis.findings import (
     Anomaly,
     ChangeFinding,
     Claim,
     Diagnosis,
-    Edge,
     LockFinding,
     LogFinding,
     Moment,
     Suspect,
     TraceReport,
-)
-from incidentfox.analysis.localisation import (
-    blast_radius,
-    callees,
-    deepest_anomalous,
-    descendants,
-    edges_from_logs,
 )
 from incidentfox.analysis.operational import OperationalCause, find_operational, flooded_services
 from incidentfox.analysis.quoting import (
@@ -56,7 +49,6 @@ ONLY_CAUSE = 0.35
 _IDLE_SECONDS = 2.0
 _BUSY_SECONDS = 10.0
 _MAXIMUM_SUSPECTS = 6
-_SAME_TIME_SECONDS = 60.0
 _HOLDS = frozenset(
     ("release-removed", "call-removed", "transaction-added", "lock-added", "blocking-call-added", "per-item-call")
 )
@@ -75,7 +67,7 @@ class _Case:
     notices: Sequence[StatusNotice]
     strong: Sequence[Anomaly]
     telling: Sequence[LogFinding]
-    onset: float
+    signs: Signs
 
     @property
     def deviates(self) -> bool:
@@ -111,35 +103,18 @@ def diagnose(
     verdict.
     """
     strong, telling = strong_anomalies(anomalies, alert), telling_logs(logs)
-    onset = symptom_of(alert, anomalies, logs, traces).onset
+    signs = Signs(alert, strong, telling, traces, symptom_of(alert, anomalies, logs, traces).onset)
     weighed = weigh(
         changes,
-        _troubled(strong, telling, traces, onset),
-        _edges(strong, telling, traces),
-        traced={span.service for span in traces.spans},
+        signs.troubled(),
+        signs.edges(),
+        traced=signs.traced(),
         flooded=flooded_services(strong, traces.edges),
     )
-    case = _Case(alert, anomalies, logs, traces, weighed, locks, notices, strong, telling, onset)
+    case = _Case(alert, anomalies, logs, traces, weighed, locks, notices, strong, telling, signs)
     causes = find_operational(alert, anomalies=anomalies, logs=logs, traces=traces, notices=notices)
     verdict = _decide(case, causes)
     return _written(case, causes, verdict)
-
-
-def _troubled(
-    strong: Sequence[Anomaly], telling: Sequence[LogFinding], traces: TraceReport, onset: float
-) -> dict[str, float]:
-    """Each service in trouble, and since when; what departed before the trouble began is no part of it."""
-    since = [(a.service, a.onset) for a in strong if a.onset >= onset]
-    since += [(f.service, max(onset, f.first_seen or onset)) for f in telling]
-    since += [(s.service, onset) for s in traces.spans if s.errors and not any(s.service == name for name, _ in since)]
-    found: dict[str, float] = {}
-    for service, at in since:
-        found[service] = min(at, found.get(service, at))
-    return found
-
-
-def _edges(strong: Sequence[Anomaly], telling: Sequence[LogFinding], traces: TraceReport) -> list[Edge]:
-    return [*traces.edges, *edges_from_logs(telling, {a.service for a in strong})]
 
 
 def _decide(case: _Case, causes: Sequence[OperationalCause]) -> _Verdict:
@@ -286,7 +261,7 @@ def _told(case: _Case, change: ChangeFinding, service: str, reason: str) -> str:
     """The verdict on a change in one sentence: what, where, since when, and who suffers."""
     name = f"flag {change.ref}" if change.kind == "flag" else f"commit {change.ref[:12]} ({change.title})"
     live = f"live since {clock(change.deployed_at)}; " if change.deployed_at is not None else ""
-    return f"{service}: {name}: {reason}; {live}{case.alert.service} suffers since {clock(case.onset)}."
+    return f"{service}: {name}: {reason}; {live}{case.alert.service} suffers since {clock(case.signs.onset)}."
 
 
 def _margin(best: float, second: float) -> float:
@@ -313,7 +288,7 @@ def _nothing(case: _Case, why: str) -> _Verdict:
 
 
 def _written(case: _Case, causes: Sequence[OperationalCause], verdict: _Verdict) -> Diagnosis:
-    first = _first_failing(case)
+    first = first_failing(case.signs)
     enough = verdict.kind != "unknown"
     return Diagnosis(
         enough_evidence=enough,
@@ -323,7 +298,7 @@ def _written(case: _Case, causes: Sequence[OperationalCause], verdict: _Verdict)
         summary=verdict.summary,
         first_failing_service=first if case.deviates else None,
         suspects=_suspects(case, causes, verdict),
-        blast_radius=_radius(case, first, verdict),
+        blast_radius=reached(case.signs, first, held_up=_held_up(case), component=verdict.component),
         remediation=verdict.remediation,
         confidence=round(max(0.0, min(0.95, verdict.confidence)), 3),
         claims=without_repeats(verdict.claims),
@@ -331,36 +306,9 @@ def _written(case: _Case, causes: Sequence[OperationalCause], verdict: _Verdict)
     )
 
 
-def _first_failing(case: _Case) -> str:
-    """The paged service, unless the calls lead from it down to one that fails on its own account.
-
-    Failing traces say where; without them it is the deepest anomalous node below the page that did not only follow.
-    """
-    paged = case.alert.service
-    edges = _edges(case.strong, case.telling, case.traces)
-    deepest = case.traces.deepest_failing
-    if deepest is None:
-        own = min((a.onset for a in case.strong if a.service == paged), default=case.alert.fired_at)
-        early = [a for a in case.strong if a.onset <= own + _SAME_TIME_SECONDS]
-        deepest = deepest_anomalous(edges, early, entry=paged)
-    if deepest is None or deepest == paged:
-        return paged
-    below = descendants(callees(edges), paged)
-    unwell = any(a.service == deepest for a in case.strong) or any(f.service == deepest for f in case.telling)
-    return deepest if deepest in below and unwell else paged
-
-
-def _radius(case: _Case, first: str, verdict: _Verdict) -> tuple[str, ...]:
-    symptomatic = {a.service for a in case.strong} | {f.service for f in case.telling if f.after >= 3}
-    symptomatic |= {s.service for s in case.traces.spans if s.errors and s.errors == s.calls}
-    symptomatic |= {
-        victim for lock in case.locks for v in lock.victims if (victim := _service_of(v, _known_services(case)))
-    }
-    edges = [*case.traces.edges, *edges_from_logs(case.telling, symptomatic | {first})]
-    if case.traces.deepest_failing != first:
-        # Only traces can show that a callee in trouble is a victim of its caller; without them it counts.
-        edges = [e for e in edges if e.caller != first]
-    return tuple(s for s in blast_radius(edges, symptomatic, first) if s != verdict.component)
+def _held_up(case: _Case) -> set[str]:
+    known = _known_services(case)
+    return {victim for lock in case.locks for v in lock.victims if (victim := _service_of(v, known))}
 
 
 def _suspects(case: _Case, causes: Sequence[OperationalCause], verdict: _Verdict) -> tuple[Suspect, ...]:

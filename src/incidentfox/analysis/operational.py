@@ -187,7 +187,7 @@ def _surge(
     alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding], edges: Sequence[Edge]
 ) -> OperationalCause | None:
     """Demand rose first, and by much, where it enters; everything else followed."""
-    demand = [a for a in anomalies if _is_demand(a)]
+    demand = [a for a in anomalies if is_demand(a)]
     others = [a.onset for a in anomalies if a not in demand]
     first = min(others, default=math.inf)
     # A rise that came with the hour, long before anything failed, did not make it fail.
@@ -223,12 +223,13 @@ def flooded_services(anomalies: Sequence[Anomaly], edges: Sequence[Edge]) -> set
     """The services that are asked many times as often as before, by callers that are not: somebody above them does
     more with each request. A factor of two or three may be the retries of callers whom they fail.
     """
-    demand = [a for a in anomalies if _is_demand(a)]
+    demand = [a for a in anomalies if is_demand(a)]
     risen = {a.service for a in demand}
     return {a.service for a in demand if a.peak / a.baseline >= _FLOOD and not _enters(a.service, risen, edges)}
 
 
-def _is_demand(anomaly: Anomaly) -> bool:
+def is_demand(anomaly: Anomaly) -> bool:
+    """Whether the anomaly is a rise of what is asked of a service."""
     name = snake_case(anomaly.metric)
     asked = DEMAND.search(name) or WORK_RATE.search(name)
     return bool(asked and anomaly.direction == "up" and anomaly.baseline > 0 and not NOT_DEMAND.search(name))
