@@ -139,3 +139,21 @@ def test_a_huge_rewrite_is_judged_quickly() -> None:
 
 def test_an_empty_feed_gives_nothing() -> None:
     assert rank_changes(Changes(), SYMPTOM) == ()
+
+
+def test_a_gauge_that_went_from_the_old_value_to_the_new_one_gives_the_edit_away() -> None:
+    batch = _commit("a" * 40, 5_000, "@@ app.yml @@\n-  max-poll-records: 200\n+  max-poll-records: 2500\n", "app.yml")
+    symptom = replace(SYMPTOM, identifiers=("records.per.poll=199.1", "records.per.poll=2500"), families=("queue",))
+    found, plain = (
+        rank_changes(Changes((batch,), (Deploy(ONSET - 60, "orders", "a" * 40),), ()), one)[0]
+        for one in (symptom, replace(symptom, identifiers=("lag", "rebalance")))
+    )
+    assert found.score >= 0.7 > plain.score
+    assert "its value shows in the signals" in found.reasons
+
+
+def test_what_the_first_call_would_have_shown_does_not_wait() -> None:
+    guard = "@@ services/orders/h.go @@\n-\tif o.Item == nil { return }\n \tx(o)\n"
+    commit = _commit("a" * 40, 100, guard, "services/orders/h.go")
+    soon, late = (_rank([commit], [Deploy(ONSET - s, "orders", "a" * 40)])["a" * 40].score for s in (60, 7_200))
+    assert 0.6 * soon < late < 0.85 * soon

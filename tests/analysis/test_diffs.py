@@ -121,3 +121,30 @@ def test_the_direction_of_a_change_decides() -> None:
     assert lowered.hazard > 3 * raised.hazard
     assert lowered.numbers[:2] == (50.0, 10.0)
     assert "lowered from 50 to 10 (5 times)" in lowered.note
+
+
+@pytest.mark.parametrize(
+    ("path", "diff", "kind"),
+    [
+        ("src/b.rs", "-  p: Duration::from_millis(c.every),\n+  p: Duration::from_secs(c.every),", "unit-changed"),
+        ("deploy/env.yaml", "-CACHE_URL: redis://cache:6379\n+REDIS_CACHE_URL: redis://cache:6379", "setting-renamed"),
+        ("net/sg.tf", '-cidr_blocks = ["10.40.0.0/16", "10.42.0.0/16"]\n+cidr_ipv4 = "10.40.0.0/16"', "access-removed"),
+        ("src/c.ts", "-const p = new DataLoader(f);\n+get p() {\n+return new DataLoader(f);", "built-per-use"),
+    ],
+)  # fmt: skip
+def test_edits_that_name_themselves_otherwise(path: str, diff: str, kind: str) -> None:
+    best = effects_of(f"--- a/{path}\n+++ b/{path}\n@@ -1,3 +1,3 @@\n{diff}\n", (path,))[0]
+    assert (best.kind, best.hazard >= 0.7) == (kind, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "diff"),
+    [
+        ("src/l.rs", "-pub async fn connect(c: &Cfg) -> LimiterClient {\n+pub fn client(c: Channel) -> LimiterClient {"),
+        ("src/post.ts", '-import { Post, Reaction } from "../schema";\n+import { Post } from "../schema";'),
+        ("app/settings.json", '-"db": "Host=db;Timeout=15"\n+"db": "Host=db;Timeout=15;Application Name=billing"'),
+    ],
+)  # fmt: skip
+def test_edits_that_only_look_dangerous(path: str, diff: str) -> None:
+    found = effects_of(f"--- a/{path}\n+++ b/{path}\n@@ -1,3 +1,3 @@\n{diff}\n", (path,))
+    assert all(effect.hazard <= 0.3 for effect in found), found

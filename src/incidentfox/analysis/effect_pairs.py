@@ -267,7 +267,7 @@ def _token_effects(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Iter
     if hunk.file_class == "config" and (gone or come):
         note = f"replaces {gone[0]} by {come[0]}" if gone and come else f"changes {_name_of(new)}"
         return [_effect(hunk, old, new, "value-replaced", 0.6, note)]
-    if "await" in gone or "async" in gone:
+    if "await" in gone or ("async" in gone and not DEFINITION.match(old)):
         return [_effect(hunk, old, new, "await-removed", 0.65, "no longer waits for the result")]
     if gone and come and _STRING.search(old) and len(gone) <= 4 and _contract_strings(gone, come, kept):
         return [_effect(hunk, old, new, "contract-renamed", 0.75, f"renames {gone[0]} to {come[0]}")]
