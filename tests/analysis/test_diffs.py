@@ -140,7 +140,7 @@ def test_edits_that_name_themselves_otherwise(path: str, diff: str, kind: str) -
 @pytest.mark.parametrize(
     ("path", "diff"),
     [
-        ("src/l.rs", "-pub async fn connect(c: &Cfg) -> LimiterClient {\n+pub fn client(c: Channel) -> LimiterClient {"),
+        ("src/l.rs", "-pub async fn connect(c: Cfg) -> LimiterClient {\n+pub fn client(c: Link) -> LimiterClient {"),
         ("src/post.ts", '-import { Post, Reaction } from "../schema";\n+import { Post } from "../schema";'),
         ("app/settings.json", '-"db": "Host=db;Timeout=15"\n+"db": "Host=db;Timeout=15;Application Name=billing"'),
     ],
