@@ -44,6 +44,26 @@ def test_run_page_is_whole_in_every_light_and_width(
     assert visits.errors == []
 
 
+@pytest.mark.parametrize(("scheme", "size"), [("light", DESKTOP), ("dark", PHONE)])
+def test_a_run_is_cancelled_from_its_page(
+    desk: Desk, visits: Visits, screenshots: Path, scheme: Scheme, size: tuple[int, int]
+) -> None:
+    run_id = desk.new_run()
+    desk.append(run_id, investigation.events(run_id, finished=False))
+    page = visits.page(desk, size=size, scheme=scheme)
+    page.goto(f"/runs/{run_id}")
+    page.get_by_text("Cancel this run").click()
+    page.get_by_label("Reason").fill("A false alarm: the load test of Tuesday")
+    page.screenshot(path=screenshots / f"run-cancel-{scheme}.png")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= size[0], f"the page is {width} px wide"
+    page.get_by_role("button", name="Cancel the run").click()
+    expect(page.get_by_role("heading", name="Cancelled without a verdict")).to_be_visible()
+    expect(page.get_by_text("A false alarm: the load test of Tuesday").first).to_be_visible()
+    page.screenshot(path=screenshots / f"run-cancelled-{scheme}.png")
+    assert visits.errors == []
+
+
 def test_other_pages_look_right(desk: Desk, visits: Visits, screenshots: Path) -> None:
     desk.solved_run()
     page = visits.page(desk)
