@@ -110,7 +110,8 @@ async def cancel_run(session: Session, run_id: str, request: CancelRun) -> Run:
     if await effects_of(session, run_id):
         raise Conflict(f"The run {run_id} is posting its answer: too late to cancel it.", code="run_is_posting")
     reason = Redactor().redact(request.reason.strip())
-    error = f"run_cancelled: by {session.principal.subject}" + (f": {reason}" if reason else "")
+    by = f"by {session.principal.subject}"
+    error = f"run_cancelled: {reason} ({by})" if reason else f"run_cancelled: {by}"
     return await _end(session, held, FinishRun(status=RunStatus.CANCELLED, error=error), "run.cancelled")
 
 
