@@ -86,7 +86,7 @@ def test_git_and_short_headers_name_the_file_and_function() -> None:
         ("await client.connect();", "client.connect();", "await-removed"),
         ("enabled: true", "enabled: false", "switch-flipped"),
         ("url = http://a:8080", "url = http://a:8081", "value-replaced"),
-        ('key = f"{tenant}:{id}"', "key = id", "term-dropped"),
+        ('key = f"{tenant}:{id}"', "key = id", "key-narrowed"),
     ],
 )
 def test_the_kind_of_an_edit_is_recognised(old: str, new: str, kind: str) -> None:
@@ -126,6 +126,10 @@ def test_the_direction_of_a_change_decides() -> None:
 @pytest.mark.parametrize(
     ("path", "diff", "kind"),
     [
+        ("src/a.ts", "-  total: number;\n+  total: string;", "contract-renamed"),
+        ("k8s/d.yaml", "-- name: SPRING_KAFKA_SERVERS\n+- name: KAFKA_SERVERS", "setting-renamed"),
+        ("src/T.java", "-int lo = Math.min(a, b);\n-acquireLock(lo);\n+acquireLock(a);", "lock-order-changed"),
+        ("app/x.rb", '-cache.fetch(["p", shop.id, handle])\n+cache.fetch("p/#{handle}")', "key-narrowed"),
         ("src/b.rs", "-  p: Duration::from_millis(c.every),\n+  p: Duration::from_secs(c.every),", "unit-changed"),
         ("deploy/env.yaml", "-CACHE_URL: redis://cache:6379\n+REDIS_CACHE_URL: redis://cache:6379", "setting-renamed"),
         ("net/sg.tf", '-cidr_blocks = ["10.40.0.0/16", "10.42.0.0/16"]\n+cidr_ipv4 = "10.40.0.0/16"', "access-removed"),
@@ -140,6 +144,9 @@ def test_edits_that_name_themselves_otherwise(path: str, diff: str, kind: str) -
 @pytest.mark.parametrize(
     ("path", "diff"),
     [
+        ("src/d.go", "-err := json.Unmarshal(b, &e)\n+if err := json.Unmarshal(b, &e); err != nil {"),
+        ("package.json", '-    "eslint": "^8.57.0",\n+    "eslint": "^9.2.0",'),
+        ("src/e.java", "-period(Duration.ofSeconds(8))\n+period(Duration.ofMillis(8000))"),
         ("src/l.rs", "-pub async fn connect(c: Cfg) -> LimiterClient {\n+pub fn client(c: Link) -> LimiterClient {"),
         ("src/post.ts", '-import { Post, Reaction } from "../schema";\n+import { Post } from "../schema";'),
         ("app/settings.json", '-"db": "Host=db;Timeout=15"\n+"db": "Host=db;Timeout=15;Application Name=billing"'),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 from incidentfox.analysis.diffs import Hunk
+from incidentfox.analysis.libraries import is_development_tool, library_families
 from incidentfox.analysis.quantities import Quantity, quantities_of
 from incidentfox.analysis.vocabulary import code_families_in, words_of
 
@@ -119,13 +120,28 @@ def pair_effects(hunk: Hunk, old: str, new: str, *, kept: frozenset[str]) -> Ite
 
 
 def _named_otherwise(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Effect | None:
-    """The same quantity read in another unit, or the same value under another key."""
-    units, others = _UNIT_NAME.findall(old), _UNIT_NAME.findall(new)
-    if len(units) == len(others) == 1 and _UNITS[units[0].lower()] != _UNITS[others[0].lower()]:
+    """The same quantity read in another unit, the same field of another type, the same value under another key."""
+    units, others = (_UNIT_NAME.findall(quantities_of(line)[0]) for line in (old, new))
+    if len({_UNITS[u.lower()] for u in units}) == len({_UNITS[u.lower()] for u in others}) == 1 and (
+        _UNITS[units[0].lower()] != _UNITS[others[0].lower()]
+    ):
         effect = _effect(hunk, old, new, "unit-changed", 0.85, f"reads in {others[0]} what it read in {units[0]}")
         return replace(effect, families=effect.families | {"timeout", "rate", "time"})
-    before, after = _SETTING.match(old), _SETTING.match(new)
-    if hunk.file_class != "config" or not before or not after or before[2] != after[2] or before[1] == after[1]:
+    typed, retyped = _FIELD.match(old), _FIELD.match(new)
+    if typed and retyped and typed[1] == retyped[1] and typed[2] != retyped[2]:
+        note = f"makes {typed[1]} a {retyped[2]}, which was a {typed[2]}"
+        effect = _effect(hunk, old, new, "contract-renamed", 0.75, note)
+        return replace(effect, families=effect.families | {"schema", "amount"})
+    return _renamed_setting(hunk, old, new, kept) if hunk.file_class == "config" else None
+
+
+def _renamed_setting(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Effect | None:
+    before, after = _VARIABLE.match(old), _VARIABLE.match(new)
+    if not before or not after:
+        before, after = _SETTING.match(old), _SETTING.match(new)
+        if not before or not after or before[2] != after[2]:
+            return None
+    if before[1] == after[1]:
         return None
     known = any(after[1] in literal for literal in kept)
     note = f"renames the setting {before[1]} to {after[1]}"
@@ -218,6 +234,15 @@ _UNIT_NAME = re.compile(
     re.IGNORECASE,
 )
 _UNITS = {"nano": -9, "micro": -6, "milli": -3, "second": 0, "sec": 0, "minute": 1, "hour": 2, "day": 3}
+# An environment variable of a workload, as Kubernetes lists them.
+_VARIABLE = re.compile(r"^- (?:name: )[\"']?([A-Z][A-Z0-9_]+)[\"']?$")
+_TYPE = (
+    r"str|string|String|text|int|Int|integer|Integer|i32|i64|u32|u64|int32|int64|long|Long|short|number|float|Float|"
+    r"float64|double|Double|decimal|Decimal|BigDecimal|bool|boolean|Boolean|bytes|date|Date|datetime|DateTime|Instant"
+)
+_FIELD = re.compile(
+    rf"^(?:pub |public |private |final |val |var |readonly )*(\w+)\s*\??\s*:\s*({_TYPE})[,;]?(?:\s*=.*)?$"
+)
 _SETTING = re.compile(r"^(?:- )?[\"']?([\w.-]+)[\"']?\s*[:=]\s*(\S.*)$")
 _PARTS = re.compile(r"[;,&\s]+")
 _INTERPOLATED = re.compile(r"\{\s*([A-Za-z_][\w.]*)")
@@ -235,8 +260,11 @@ def _version_effect(hunk: Hunk, old: str, new: str) -> Effect | None:
         size, hazard = "minor", 0.3
     else:
         size, hazard = "patch", 0.1
+    if is_development_tool(new):
+        hazard = 0.03
     note = f"{size} version bump from {before.group(0)} to {after.group(0)}"
-    return _effect(hunk, old, new, "dependency-bumped", hazard, note)
+    effect = _effect(hunk, old, new, "dependency-bumped", hazard, note)
+    return replace(effect, families=effect.families | library_families(new))
 
 
 def _string_effect(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Effect:
@@ -263,6 +291,10 @@ def _token_effects(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Iter
     before, after = _tokens(old), _tokens(new)
     gone = [t for t in before if t not in after]
     come = [t for t in after if t not in before]
+    if not gone and new.startswith("if ") and not old.startswith("if "):
+        return [_effect(hunk, old, new, "guard-added", 0.1, "checks what it did not check")]
+    if (effect := _reshaped_value(hunk, old, new, gone, come)) is not None:
+        return [effect]
     operators = sorted(filter(_OPERATOR.match, before)) != sorted(filter(_OPERATOR.match, after))
     if hunk.file_class == "config" and (gone or come):
         note = f"replaces {gone[0]} by {come[0]}" if gone and come else f"changes {_name_of(new)}"
@@ -278,6 +310,27 @@ def _token_effects(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Iter
     if operators and len(gone) + len(come) <= 5:
         return [_effect(hunk, old, new, "logic-altered", 0.55, "changes a condition or a formula")]
     return []
+
+
+def _reshaped_value(hunk: Hunk, old: str, new: str, gone: list[str], come: list[str]) -> Effect | None:
+    """A key made of fewer parts, or a value put into another form: a look-up finds nothing now, or too much."""
+    names = [token for token in gone if token[0].isalpha() and token not in _NOISE]
+    if names and _KEYED.search(old) and _KEYED.search(new):
+        effect = _effect(hunk, old, new, "key-narrowed", 0.75, f"leaves {', '.join(names[:3])} out of a key")
+        return replace(effect, families=effect.families | {"cache", "absent", "amount", "auth"})
+    forms = [token for token in come if _FORM.fullmatch(token)]
+    if forms and not names:
+        effect = _effect(hunk, old, new, "value-reshaped", 0.55, f"puts a value into another form ({forms[0]})")
+        return replace(effect, families=effect.families | {"absent", "cache", "auth", "schema"})
+    return None
+
+
+_KEYED = re.compile(r"cache\w*[.(]|_?key\b|\bkey\w*\(|cache_?key", re.IGNORECASE)
+_FORM = re.compile(
+    r"(to_?)?(lower|upper)(_?case)?|casefold|trim|strip|normali[sz]e|parameteri[sz]e|slugify|capitali[sz]e|(url_?|html_?)?escape|"
+    r"(url_?)?(en|de)code(URIComponent)?",
+    re.IGNORECASE,
+)
 
 
 def _is_build_label(line: str) -> bool:

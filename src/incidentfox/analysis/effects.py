@@ -195,7 +195,8 @@ _ADDED: tuple[tuple[re.Pattern[str], str, float, frozenset[str], str], ...] = tu
     for pattern, kind, hazard, families, note in (
         (r"\b(select\b.*\bfrom|insert into|update \w+ set|delete from)\b", "query-added", 0.55,
          "query schema absent", "runs a statement that it did not run before"),
-        (r"\bfor update\b|for_update|lock table|\.lock\(\)|synchronized|lock\.acquire|advisory_lock|select_for_update",
+        (r"\bfor update\b(?! (skip locked|nowait))|for_update|lock table|\.lock\(\)|synchronized|lock\.acquire|"
+         r"advisory_lock|select_for_update",
          "lock-added", 0.6, "lock timeout threads", "takes a lock"),
         (r"\bbegin\b|\.begin\(|start_?transaction|autocommit\s*=\s*(false|off|0)|begin_nested", "transaction-added",
          0.65, "lock pool timeout", "opens a transaction"),
@@ -232,7 +233,11 @@ def _additions(diff: _Diff) -> Iterable[Effect]:
 
 def _per_item_calls(diff: _Diff) -> Iterable[Effect]:
     """A call to a store or another service that now stands inside a new loop (N + 1)."""
-    loops = [i for i, line in enumerate(diff.added) if re.search(r"\bfor\b|\.forEach\(|\.map\(|\beach\b", line)]
+    loops = [
+        i
+        for i, line in enumerate(diff.added)
+        if re.search(r"\bfor\b(?! (update|share|no key)\b)|\.forEach\(|\.map\(|\beach\b", line)
+    ]
     remote = re.compile(
         r"\b(db|repo|store|client|session|dao|http|api|rpc|cache|fetch|quer|find|load|get\w+by)\w*[.(]", re.I
     )
@@ -256,6 +261,23 @@ def _lost_addresses(diff: _Diff) -> Iterable[Effect]:
 
 
 _NETWORK = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?\b")
+
+
+def _lost_lock_order(diff: _Diff) -> Iterable[Effect]:
+    """Locks that were taken in an order of their own are taken as they come: two takers can hold each other up."""
+    if not any(_LOCKS.search(line) for line in diff.added):
+        return
+    for line in diff.removed:
+        if _ORDERS.search(line) and not any(_ORDERS.search(added) for added in diff.added):
+            families = {"lock", "timeout", "race"}
+            yield diff.effect("lock-order-changed", 0.85, line, "no longer takes its locks in one order", families)
+            return
+
+
+_LOCKS = re.compile(
+    r"for_?update|select_for_update|\block(ed|ing)?\b|\.lock\(|acquire|mutex|synchronized", re.IGNORECASE
+)
+_ORDERS = re.compile(r"\b(math\.)?(min|max)\(|\bsort(ed|By|_by)?\b|order_?by|compare(To)?\(|\.sort", re.IGNORECASE)
 
 
 def _built_per_use(diff: _Diff) -> Iterable[Effect]:
@@ -356,5 +378,6 @@ _DETECTORS: tuple[Callable[[_Diff], Iterable[Effect]], ...] = (
     _per_item_calls,
     _lost_addresses,
     _built_per_use,
+    _lost_lock_order,
     _migrations,
 )

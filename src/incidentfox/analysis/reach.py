@@ -82,6 +82,8 @@ def _own(own: Sequence[Deploy], suffering: tuple[str, ...], onset: float) -> Rea
 def _carried(commit: Commit, carriers: Sequence[Deploy], suffering: tuple[str, ...], applied: bool) -> Reach:
     named = [d for d in carriers if _path_names(commit.files, d.service)]
     hit = [d for d in (named or carriers) if d.service in suffering]
+    # Of several that may have carried it, the one to the paged service is asked about first, and the last before it.
+    hit = sorted(hit, key=lambda d: (d.service != suffering[0], -d.time))
     chosen = hit or named or list(carriers)
     if named:
         weight = 0.8 if hit else 0.45

@@ -138,7 +138,7 @@ SIGNATURES = (
         rf"overloaded|deadline|failed)|"
         rf"(\b5\d\d\b|unavailable|timed? ?out|timeout|refused|outage|degraded|overloaded|deadline)"
         rf".{{0,120}}{_EXTERNAL_HOST}|"
-        r"(third.?party|external|provider|partner|vendor|payment gateway|carrier|"
+        r"(third.?party|external|provider|partner|vendor|payment gateway|"
         r"upstream provider)\S* .{0,60}(\b5\d\d\b|"
         r"unavailable|outage|down\b|degraded|timed? ?out|maintenance)", 0.6,
         metric=r"(provider|external|third_?party|partner|vendor|gateway|egress)\w*_(error|latency|fail|duration|timeout)",
@@ -173,11 +173,14 @@ BAD_RECORD = re.compile(
     r"illegal)\b.{0,40}(record|message|event|row|"
     r"payload|document|line|entry|batch|byte|encoding)|field \S+ (is )?(out of range|invalid)|"
     r"\b(row|line|record|column|field)\b.{0,60}\b(is )?not (a |an )?(valid |known )?"
-    r"(integer|number|date|decimal|boolean|code)",
+    r"(integer|number|date|decimal|boolean|code)|"
+    r"\b(row|line|record) \d+\b.{0,80}(format|invalid|malformed|unexpected|cannot be|could not be)",
     re.IGNORECASE,
 )
 SAME_AGAIN = re.compile(
-    r"redeliver|same (offset|message|record)|poison|dead.?letter|stuck (at|on) offset|reprocess", re.I
+    r"redeliver|\d+ \w+ waiting behind|(left|kept) in (the )?(inbox|queue)|same (offset|message|record)|poison|"
+    r"dead.?letter|stuck (at|on) offset|reprocess",
+    re.I,
 )
 IDENTITY = re.compile(
     r"\b(offset|record|message|event|row|order|doc|batch|entry|key|line|\w+_id|\w*id)\b(\s*[=:#]\s*[\w\"'-]*\d| \d+\b)",
