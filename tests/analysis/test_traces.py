@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,3 +88,22 @@ def test_parents_are_found_by_span_id_when_trace_ids_were_rewritten() -> None:
 def test_orphans_and_empty_input() -> None:
     assert analyse_traces(()).deepest_failing is None
     assert analyse_traces([_span("b", "gone", "db", error="boom")]).deepest_failing == "db"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "at_fault"),
+    [
+        (None, 401, "web"),
+        (None, "404", "web"),
+        ("409 lock conflict", None, "web"),
+        (None, 503, "orders"),
+        (None, 429, "orders"),
+        ("408 request timeout", None, "orders"),
+        ("4040 rows rejected", None, "orders"),
+    ],
+)
+def test_who_refuses_a_wrong_request_is_not_at_fault(error: str | None, code: int | str | None, at_fault: str) -> None:
+    callee = _span("b", "a", "orders", error=error, failed=True)
+    attributes = {} if code is None else {"http.status_code": code}
+    spans = [_span("a", None, "web", failed=True), replace(callee, attributes=attributes)]
+    assert analyse_traces(spans).deepest_failing == at_fault

@@ -20,8 +20,8 @@ from incidentfox.analysis.operational import is_demand
 from incidentfox.analysis.signals import Alert
 
 _SAME_TIME_S = 60.0
-_EARLIER_S = 30.0
-"""Half of what metrics are sampled at: anything more is another sample."""
+_EARLIER_S = 20.0
+"""Less than what any metric is sampled at: anything more is another sample."""
 
 
 @dataclass(frozen=True, slots=True)

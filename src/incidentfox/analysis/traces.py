@@ -197,6 +197,8 @@ def _is_at_fault(child: _Node, usual: Mapping[tuple[str, str], float]) -> bool:
     too short a deadline makes a healthy callee look broken.
     """
     span = child.span
+    if _is_refusal(span):
+        return False
     failed = span.status.upper() == "ERROR"
     caller = child.parent.span if child.parent else None
     gave_up = bool(caller and _TIMED_OUT.search(caller.error or ""))
@@ -209,6 +211,22 @@ def _is_at_fault(child: _Node, usual: Mapping[tuple[str, str], float]) -> bool:
     if normal is not None:
         return span.duration_ms > _SLOWER * normal
     return not cancelled and caller is not None and span.duration_ms >= 0.8 * caller.duration_ms
+
+
+def _is_refusal(span: Span) -> bool:
+    """Whether the callee did its work by refusing a request that was wrong (RFC 9110, 15.5): then the caller is at
+    fault. A timeout (408) and a limit (429) are the callee's own.
+    """
+    for name in _STATUS_CODES:
+        code = span.attributes.get(name)
+        if isinstance(code, int | str) and str(code).isdigit():
+            return 400 <= int(code) < 500 and int(code) not in (408, 429)
+    said = _STATUS_SAID.match(span.error or "")
+    return said is not None and said[1] not in ("408", "429")
+
+
+_STATUS_CODES = ("http.response.status_code", "http.status_code", "http.status", "status_code")
+_STATUS_SAID = re.compile(r"^(?:HTTP )?(4\d\d)\b")
 
 
 def _usual_durations(nodes: Sequence[_Node]) -> Mapping[tuple[str, str], float]:
