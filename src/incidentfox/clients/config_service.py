@@ -13,7 +13,7 @@ from typing import Any
 
 from incidentfox.clients.change_requests import ChangeRequestCalls
 from incidentfox.clients.configuration import ConfigurationCalls
-from incidentfox.clients.transport import Call, Credential, ServiceCredential, TokenCredential, Transport, segment
+from incidentfox.clients.transport import Call, Credential, ServiceCredential, TokenCredential, Transport, dry, segment
 from incidentfox.clients.tree import TreeCalls
 from incidentfox.contracts.audit import AppendAuditEvent, AuditChain, AuditEvent, AuditFilters, ExportFormat
 from incidentfox.contracts.budgets import Reservation, ReserveBudget, SettleBudget, TeamBudget
@@ -104,15 +104,17 @@ class ConfigServiceClient(TreeCalls, ConfigurationCalls, ChangeRequestCalls):
         call = self._org_call("GET", org_id, f"/teams/{segment(team_node_id)}/budget", Permission.CONFIG_READ)
         return await self._transport.model(call, TeamBudget)
 
-    async def put_secret(self, org_id: str, node_id: str, name: str, value: str) -> SecretSummary:
-        """Writes a secret of a node; teams below may refer to it."""
-        path = f"/nodes/{segment(node_id)}/secrets/{segment(name)}"
-        call = self._org_call("PUT", org_id, path, Permission.SECRETS_WRITE, PutSecret(value=value))
+    async def put_secret(
+        self, org_id: str, node_id: str, name: str, value: str, *, dry_run: bool = False
+    ) -> SecretSummary:
+        """Writes a secret of a node; teams below may refer to it. A dry run says whether it could be written."""
+        path, query = f"/nodes/{segment(node_id)}/secrets/{segment(name)}", dry(dry_run)
+        call = self._org_call("PUT", org_id, path, Permission.SECRETS_WRITE, PutSecret(value=value), query=query)
         return await self._transport.model(call, SecretSummary)
 
     async def delete_secret(self, org_id: str, node_id: str, name: str, *, dry_run: bool = False) -> SecretRemoval:
         """Deletes a secret of a node, or says who would miss it."""
-        path, query = f"/nodes/{segment(node_id)}/secrets/{segment(name)}", {"dry_run": "true" if dry_run else None}
+        path, query = f"/nodes/{segment(node_id)}/secrets/{segment(name)}", dry(dry_run)
         call = self._org_call("DELETE", org_id, path, Permission.SECRETS_WRITE, query=query, repeatable=dry_run)
         return await self._transport.model(call, SecretRemoval)
 
@@ -132,13 +134,15 @@ class ConfigServiceClient(TreeCalls, ConfigurationCalls, ChangeRequestCalls):
     # -- tokens, audit, recordings ---------------------------------------------------------------------------------
 
     async def create_token(
-        self, org_id: str, request: CreateToken, *, idempotency_key: str | None = None
+        self, org_id: str, request: CreateToken, *, idempotency_key: str | None = None, dry_run: bool = False
     ) -> CreatedToken:
-        """A new token; its secret is in this answer and nowhere else: the same key again is a Conflict."""
+        """A new token; its secret is in this answer and nowhere else: the same key again is a Conflict.
+
+        The answer to a dry run has no secret.
+        """
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else None
-        call = self._org_call(
-            "POST", org_id, "/tokens", Permission.TOKENS_WRITE, request, headers=headers, repeatable=False
-        )
+        rest = {"headers": headers, "query": dry(dry_run), "repeatable": False}
+        call = self._org_call("POST", org_id, "/tokens", Permission.TOKENS_WRITE, request, **rest)
         return await self._transport.model(call, CreatedToken)
 
     async def tokens(self, org_id: str, *, cursor: str | None = None, limit: int = 100) -> Page[Token]:
@@ -147,15 +151,17 @@ class ConfigServiceClient(TreeCalls, ConfigurationCalls, ChangeRequestCalls):
         call = self._org_call("GET", org_id, "/tokens", Permission.TOKENS_READ, query=query)
         return await self._transport.model(call, Page[Token])
 
-    async def rotate_token(self, org_id: str, token_id: str, overlap_s: int) -> CreatedToken:
+    async def rotate_token(self, org_id: str, token_id: str, overlap_s: int, *, dry_run: bool = False) -> CreatedToken:
         """Replaces a token by one with the same rights; the old one ends `overlap_s` from now."""
         path, request = f"/tokens/{segment(token_id)}/rotate", RotateToken(overlap_s=overlap_s)
-        call = self._org_call("POST", org_id, path, Permission.TOKENS_WRITE, request, repeatable=False)
+        rest = {"query": dry(dry_run), "repeatable": False}
+        call = self._org_call("POST", org_id, path, Permission.TOKENS_WRITE, request, **rest)
         return await self._transport.model(call, CreatedToken)
 
-    async def revoke_token(self, org_id: str, token_id: str) -> Token:
+    async def revoke_token(self, org_id: str, token_id: str, *, dry_run: bool = False) -> Token:
         """Revokes a token."""
-        call = self._org_call("DELETE", org_id, f"/tokens/{segment(token_id)}", Permission.TOKENS_WRITE)
+        path = f"/tokens/{segment(token_id)}"
+        call = self._org_call("DELETE", org_id, path, Permission.TOKENS_WRITE, query=dry(dry_run))
         return await self._transport.model(call, Token)
 
     async def audit_events(
@@ -239,10 +245,10 @@ class ConfigServiceClient(TreeCalls, ConfigurationCalls, ChangeRequestCalls):
         call = self._org_call("GET", org_id, f"/runs/{segment(run_id)}", Permission.RUNS_READ)
         return await self._transport.model(call, Run)
 
-    async def cancel_run(self, org_id: str, run_id: str, cancel: CancelRun) -> Run:
+    async def cancel_run(self, org_id: str, run_id: str, cancel: CancelRun, *, dry_run: bool = False) -> Run:
         """Ends a run that is not over and has posted nothing; one that is cancelled already stays so."""
         path = f"/runs/{segment(run_id)}/cancel"
-        call = self._org_call("POST", org_id, path, Permission.RUNS_CANCEL, cancel)
+        call = self._org_call("POST", org_id, path, Permission.RUNS_CANCEL, cancel, query=dry(dry_run))
         return await self._transport.model(call, Run)
 
     async def run_events(self, org_id: str, run_id: str, *, after: int = 0, limit: int = 200) -> Page[RunEvent]:

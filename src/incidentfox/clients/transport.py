@@ -242,6 +242,11 @@ class Transport:
         return errors.Unavailable(f"The {self._audience} is not reachable ({type(error).__name__}).")
 
 
+def dry(dry_run: bool) -> dict[str, str] | None:
+    """The query that asks what a write would do, where that is asked."""
+    return {"dry_run": "true"} if dry_run else None
+
+
 def segment(value: str) -> str:
     """One path segment, quoted: an id from outside cannot change the route."""
     return quote(value, safe="")

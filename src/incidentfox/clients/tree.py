@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from incidentfox.clients.transport import Call, Transport, segment
+from incidentfox.clients.transport import Call, Transport, dry, segment
 from incidentfox.contracts.explanation import WritePreview
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
 from incidentfox.contracts.tree import CreateNode, CreateOrganisation, Node, Removal, UpdateNode
 from incidentfox.kernel.tenant import Tenant
-
-_DRY = {"dry_run": "true"}
 
 
 class TreeCalls:
@@ -19,10 +17,10 @@ class TreeCalls:
 
     _transport: Transport
 
-    async def create_organisation(self, request: CreateOrganisation) -> Node:
+    async def create_organisation(self, request: CreateOrganisation, *, dry_run: bool = False) -> Node:
         """Creates an organisation; Conflict when the id is taken."""
-        tenant = Tenant(request.org_id)
-        call = Call("POST", "/api/v1/orgs", Permission.ORGS_CREATE, tenant, request, repeatable=False)
+        tenant, query = Tenant(request.org_id), dry(dry_run)
+        call = Call("POST", "/api/v1/orgs", Permission.ORGS_CREATE, tenant, request, query=query, repeatable=False)
         return await self._transport.model(call, Node)
 
     async def create_node(self, org_id: str, request: CreateNode, *, idempotency_key: str | None = None) -> Node:
@@ -64,7 +62,7 @@ class TreeCalls:
 
     async def preview_creation(self, org_id: str, request: CreateNode) -> WritePreview:
         """What `create_node` would do."""
-        call = self._org_call("POST", org_id, "/nodes", Permission.NODES_WRITE, request, query=_DRY)
+        call = self._org_call("POST", org_id, "/nodes", Permission.NODES_WRITE, request, query=dry(True))
         return await self._transport.model(call, WritePreview)
 
     async def preview_update(
@@ -97,7 +95,7 @@ class TreeCalls:
     ) -> Call:
         headers = {"If-Match": f'"{if_match}"'} if if_match is not None else None
         address = f"/nodes/{segment(node_id)}{path}"
-        rest = {"query": _DRY if dry_run else None, "headers": headers, "repeatable": False}
+        rest = {"query": dry(dry_run), "headers": headers, "repeatable": False}
         return self._org_call(method, org_id, address, Permission.NODES_WRITE, body, **rest)
 
     @staticmethod

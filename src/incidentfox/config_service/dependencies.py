@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Request, Response
 from sqlalchemy.exc import DBAPIError
 
+from incidentfox.config_service.preconditions import DryRun
 from incidentfox.config_service.prepared import Prepared
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tokens.authenticator import TableAuthenticator
@@ -81,16 +82,30 @@ def source_address(request: Request) -> str | None:
 
 
 @asynccontextmanager
-async def begin(request: Request, principal: Principal, tenant: Tenant, tell: Tell = nobody) -> AsyncIterator[Session]:
-    """One transaction for one tenant: commits at the end, rolls back when the block raises.
+async def begin(
+    request: Request, principal: Principal, tenant: Tenant, tell: Tell = nobody, *, dry_run: bool = False
+) -> AsyncIterator[Session]:
+    """One transaction for one tenant: commits at the end, rolls back when the block raises and after a dry run.
 
     Translates what only the database can judge (row-level security, the states of a run) into the error tree.
     """
     try:
         async with parts_of(request).database.transaction(tenant) as connection:
-            yield Session(connection, tenant, principal, source_address(request), tell)
+            yield Session(connection, tenant, principal, source_address(request), tell, kept=not dry_run)
+            _undo_if(dry_run)
+    except _Undone:
+        return
     except DBAPIError as error:
         raise _failure(error) from error
+
+
+class _Undone(Exception):
+    """Ends the transaction of a dry run; seen by nobody."""
+
+
+def _undo_if(dry_run: bool) -> None:
+    if dry_run:
+        raise _Undone
 
 
 def org_session(permission: Permission) -> Any:
@@ -108,6 +123,18 @@ def org_session(permission: Permission) -> Any:
     return Depends(open_session, scope="function")
 
 
+def org_write(permission: Permission) -> Any:
+    """As `org_session`, for a write without a preview of its own: `dry_run` does it, answers, and undoes it."""
+
+    async def open_session(
+        request: Request, org_id: OrgPath, principal: Principal = requires(permission), dry_run: DryRun = False
+    ) -> AsyncIterator[Session]:
+        async with _begin_in_org(request, principal, org_tenant(principal, org_id), dry_run=dry_run) as session:
+            yield session
+
+    return Depends(open_session, scope="function")
+
+
 @dataclass(frozen=True)
 class Work:
     """A checked caller of a route below `/orgs/{org_id}` whose answer may take seconds, and may be watched."""
@@ -116,11 +143,14 @@ class Work:
     principal: Principal
     tenant: Tenant
 
-    async def answer(self, use_case: Callable[[Session], Awaitable[Prepared]]) -> Response:
-        """What the use case answers, committed: plainly, or as the last of some events (`kernel/web/progress.py`)."""
+    async def answer(self, use_case: Callable[[Session], Awaitable[Prepared]], *, dry_run: bool = False) -> Response:
+        """What the use case answers, committed: plainly, or as the last of some events (`kernel/web/progress.py`).
+
+        A `dry_run` is undone after it; for what has no preview of its own.
+        """
 
         async def in_one_transaction(tell: Tell) -> Response:
-            async with _begin_in_org(self.request, self.principal, self.tenant, tell) as session:
+            async with _begin_in_org(self.request, self.principal, self.tenant, tell, dry_run=dry_run) as session:
                 prepared = await use_case(session)
             return prepared.response()
 
@@ -138,9 +168,9 @@ def org_work(permission: Permission) -> Any:
 
 @asynccontextmanager
 async def _begin_in_org(
-    request: Request, principal: Principal, tenant: Tenant, tell: Tell = nobody
+    request: Request, principal: Principal, tenant: Tenant, tell: Tell = nobody, *, dry_run: bool = False
 ) -> AsyncIterator[Session]:
-    async with begin(request, principal, tenant, tell) as session:
+    async with begin(request, principal, tenant, tell, dry_run=dry_run) as session:
         node_id = request.path_params.get("node_id")
         yield session if node_id is None else await narrowed(session, node_id)
     if request.method not in _READS:

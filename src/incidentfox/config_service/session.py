@@ -25,6 +25,8 @@ class Session:
     source_address: str | None
     tell: Tell = nobody
     """Takes word of how far the use case is, for a caller who watches."""
+    kept: bool = True
+    """Whether the transaction will be committed. A dry run is done and answered, and undone."""
 
     @property
     def org_id(self) -> str:

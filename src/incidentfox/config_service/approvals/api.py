@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from incidentfox.config_service.approvals import service
-from incidentfox.config_service.dependencies import WATCHED, NodePath, Work, org_session, org_work
+from incidentfox.config_service.dependencies import WATCHED, NodePath, Work, org_session, org_work, org_write
 from incidentfox.config_service.idempotency import IdempotencyKey, once
 from incidentfox.config_service.preconditions import DryRun
 from incidentfox.config_service.prepared import Prepared, prepare
@@ -34,8 +34,9 @@ _REQUEST = f"{_REQUESTS}/{{request_id}}"
 
 RequestPath = Annotated[str, Path(pattern=r"^crq_[0-9a-hjkmnp-tv-z]{26}$", description="The change request's id.")]
 Reading = Annotated[Session, org_session(Permission.CONFIG_READ)]
-Writing = Annotated[Session, org_session(Permission.CONFIG_WRITE)]
-Approving = Annotated[Session, org_session(Permission.CONFIG_APPROVE)]
+Commenting = Annotated[Session, org_write(Permission.CONFIG_READ)]
+Writing = Annotated[Session, org_write(Permission.CONFIG_WRITE)]
+Approving = Annotated[Session, org_write(Permission.CONFIG_APPROVE)]
 ApprovingWork = Annotated[Work, org_work(Permission.CONFIG_APPROVE)]
 WritingWork = Annotated[Work, org_work(Permission.CONFIG_WRITE)]
 ReadingWork = Annotated[Work, org_work(Permission.CONFIG_READ)]
@@ -98,14 +99,14 @@ async def preview_request(work: ReadingWork, node_id: NodePath, request_id: Requ
 
 @router.post(f"{_REQUEST}/approve", response_model=ChangeRequest, responses=WATCHED)
 async def approve_request(
-    work: ApprovingWork, node_id: NodePath, request_id: RequestPath, decision: Decision
+    work: ApprovingWork, node_id: NodePath, request_id: RequestPath, decision: Decision, dry_run: DryRun = False
 ) -> Response:
     """Approves and applies it, both or neither. Nobody approves their own."""
 
     async def approve(session: Session) -> Prepared:
         return prepare(await service.approve(session, node_id, request_id, decision))
 
-    return await work.answer(approve)
+    return await work.answer(approve, dry_run=dry_run)
 
 
 @router.post(f"{_REQUEST}/reject")
@@ -139,6 +140,6 @@ async def list_comments(
 
 
 @router.post(f"{_REQUEST}/comments", status_code=201)
-async def add_comment(session: Reading, node_id: NodePath, request_id: RequestPath, said: AddComment) -> Comment:
+async def add_comment(session: Commenting, node_id: NodePath, request_id: RequestPath, said: AddComment) -> Comment:
     """Adds a comment. Whoever may read the configuration may comment on a change of it."""
     return await service.comment(session, node_id, request_id, said)

@@ -57,7 +57,7 @@ async def record(session: Session, fact: Fact) -> None:
         detail=fact.detail,
     )
     await store.insert_event(session, event, event_id)
-    _note(event)
+    _note(session, event)
 
 
 async def append(session: Session, request: AppendAuditEvent) -> AuditEvent:
@@ -81,7 +81,7 @@ async def append(session: Session, request: AppendAuditEvent) -> AuditEvent:
         }
     )
     if await store.insert_event(session, event, request.event_key):
-        _note(event)
+        _note(session, event)
         return event
     existing = await store.event_by_key(session, request.event_key)
     if existing is None or (existing.action, existing.target) != (request.action, request.target):
@@ -134,5 +134,7 @@ async def _chain(session: Session, start: Point, end: Point) -> AuditChain:
     )
 
 
-def _note(event: AuditEvent) -> None:
+def _note(session: Session, event: AuditEvent) -> None:
+    if not session.kept:
+        return
     log.info("audited", action=event.action, target=event.target, org_id=event.org_id, team=event.team_node_id)

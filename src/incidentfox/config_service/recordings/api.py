@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from incidentfox.config_service.dependencies import org_session, service_session
+from incidentfox.config_service.dependencies import org_write, service_session
 from incidentfox.config_service.recordings import service
 from incidentfox.config_service.session import Session
 from incidentfox.contracts.permissions import Permission
@@ -20,7 +20,7 @@ RecordingPath = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$", descriptio
 
 @router.post("/orgs/{org_id}/recordings", status_code=201)
 async def upload_recording(
-    session: Annotated[Session, org_session(Permission.RECORDINGS_WRITE)], recording: UploadRecording
+    session: Annotated[Session, org_write(Permission.RECORDINGS_WRITE)], recording: UploadRecording
 ) -> Recording:
     """Uploads a recording of up to 16 MiB of JSON; the same content twice is one recording."""
     return await service.upload(session, recording)

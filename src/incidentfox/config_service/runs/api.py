@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from incidentfox.config_service.dependencies import RunPath, org_session, service_session
+from incidentfox.config_service.dependencies import RunPath, org_session, org_write, service_session
 from incidentfox.config_service.idempotency import IdempotencyKey, once
 from incidentfox.config_service.runs import service
 from incidentfox.config_service.session import Session
@@ -43,7 +43,7 @@ async def read_run(session: Annotated[Session, org_session(Permission.RUNS_READ)
 
 @router.post("/orgs/{org_id}/runs/{run_id}/cancel")
 async def cancel_run(
-    session: Annotated[Session, org_session(Permission.RUNS_CANCEL)], run_id: RunPath, cancel: CancelRun
+    session: Annotated[Session, org_write(Permission.RUNS_CANCEL)], run_id: RunPath, cancel: CancelRun
 ) -> Run:
     """Ends a run that is queued or running. It posts nothing; one that is posting already is 409 `run_is_posting`."""
     return await service.cancel_run(session, run_id, cancel)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from incidentfox.config_service.dependencies import NodePath, org_session, parts_of, service_session
+from incidentfox.config_service.dependencies import NodePath, org_session, org_write, parts_of, service_session
 from incidentfox.config_service.preconditions import DryRun
 from incidentfox.config_service.secrets import service
 from incidentfox.config_service.session import Session
@@ -31,7 +31,7 @@ NamePath = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="
 @router.put("/orgs/{org_id}/nodes/{node_id}/secrets/{name}")
 async def put_secret(
     request: Request,
-    session: Annotated[Session, org_session(Permission.SECRETS_WRITE)],
+    session: Annotated[Session, org_write(Permission.SECRETS_WRITE)],
     node_id: NodePath,
     name: NamePath,
     secret: PutSecret,
@@ -64,7 +64,7 @@ async def list_secrets(
 
 @router.post("/orgs/{org_id}/secrets/reencrypt")
 async def reencrypt_secrets(
-    request: Request, session: Annotated[Session, org_session(Permission.SECRETS_WRITE)]
+    request: Request, session: Annotated[Session, org_write(Permission.SECRETS_WRITE)]
 ) -> Reencryption:
     """Seals a batch of the organisation's secrets under the current master key. Call it until `remaining` is 0.
 

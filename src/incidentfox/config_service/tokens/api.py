@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 
-from incidentfox.config_service.dependencies import org_session, parts_of, require_service
+from incidentfox.config_service.dependencies import org_session, org_write, parts_of, require_service
 from incidentfox.config_service.idempotency import IdempotencyKey, keep, replayed
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tokens import service
@@ -27,7 +27,7 @@ TokenPath = Annotated[str, Path(max_length=64, description="The token's id.")]
 @router.post("/orgs/{org_id}/tokens", status_code=201)
 async def create_token(
     request: Request,
-    session: Annotated[Session, org_session(Permission.TOKENS_WRITE)],
+    session: Annotated[Session, org_write(Permission.TOKENS_WRITE)],
     token: CreateToken,
     idempotency_key: IdempotencyKey = None,
 ) -> CreatedToken:
@@ -41,7 +41,12 @@ async def create_token(
         )
     created = await service.create_token(session, token, parts_of(request).pepper)
     await keep(session, idempotency_key, {"token_id": created.token.token_id})
-    return created
+    return _shown(session, created)
+
+
+def _shown(session: Session, created: CreatedToken) -> CreatedToken:
+    """With its secret, unless the token will not be there: a dry run shows none."""
+    return created if session.kept else created.model_copy(update={"secret": ""})
 
 
 @router.get("/orgs/{org_id}/tokens")
@@ -55,7 +60,7 @@ async def list_tokens(
 @router.post("/orgs/{org_id}/tokens/{token_id}/rotate", status_code=201)
 async def rotate_token(
     request: Request,
-    session: Annotated[Session, org_session(Permission.TOKENS_WRITE)],
+    session: Annotated[Session, org_write(Permission.TOKENS_WRITE)],
     token_id: TokenPath,
     rotation: RotateToken,
 ) -> CreatedToken:
@@ -63,11 +68,11 @@ async def rotate_token(
 
     A repeated call answers 409 with the token that replaced it: revoke that one if its secret was lost.
     """
-    return await service.rotate_token(session, token_id, rotation, parts_of(request).pepper)
+    return _shown(session, await service.rotate_token(session, token_id, rotation, parts_of(request).pepper))
 
 
 @router.delete("/orgs/{org_id}/tokens/{token_id}")
-async def revoke_token(session: Annotated[Session, org_session(Permission.TOKENS_WRITE)], token_id: TokenPath) -> Token:
+async def revoke_token(session: Annotated[Session, org_write(Permission.TOKENS_WRITE)], token_id: TokenPath) -> Token:
     """Revokes a token and the sessions signed in with it, effective at once."""
     return await service.revoke_token(session, token_id)
 

@@ -33,11 +33,12 @@ async def create_organisation(
     principal: Annotated[Principal, requires(Permission.ORGS_CREATE)],
     organisation: CreateOrganisation,
     idempotency_key: IdempotencyKey = None,
+    dry_run: DryRun = False,
 ) -> Node:
     """Creates an organisation and its root node. For the operator's own key."""
     tenant = Tenant(principal.in_org(organisation.org_id).org_id or organisation.org_id, principal.team_node_id)
     # The tenant is in the body, so the transaction is opened here: it, too, commits before the response is sent.
-    async with begin(request, principal, tenant) as session:
+    async with begin(request, principal, tenant, dry_run=dry_run) as session:
         node = await once(
             session, idempotency_key, organisation, Node, lambda: service.create_organisation(session, organisation)
         )
