@@ -107,9 +107,9 @@ def test_demand_counts_where_it_enters() -> None:
     called = TraceReport(edges=(Edge("web", "orders", 9, 0),))
     inner, entry = _rise("requests_per_second", 900), replace(_rise("http.request.hits", 900), service="web")
     assert find_operational(ALERT, anomalies=[inner], traces=called) == ()
-    assert flooded_services([inner], called.edges) == {"orders"}
+    assert flooded_services([inner], called) == {"orders"}
     assert find_operational(ALERT, anomalies=[inner, entry], traces=called)[0].kind == "traffic-surge"
-    assert flooded_services([inner, entry], called.edges) == set()
+    assert flooded_services([inner, entry], called) == set()
 
 
 @pytest.mark.parametrize("metric", ["http_requests_in_progress", "http_400_per_min", "login_fallbacks_per_minute"])

@@ -67,6 +67,6 @@ def _weighed(
     first = [service for service, onset in placed.items() if onset <= began + _SAME_TIME_S]
     factor = _FLOOR + (1.0 - _FLOOR) * covered
     factor *= 1.0 if any(service in share for service in first) else _LATER
-    left = sorted(service for service in placed if service not in share)
+    left = tuple(sorted(service for service in placed if service not in share))
     reasons = (*change.reasons, f"does not account for {', '.join(left[:3])}") if left else change.reasons
-    return replace(change, score=round(change.score * factor, 4), reasons=reasons)
+    return replace(change, score=round(change.score * factor, 4), reasons=reasons, unexplained=left)

@@ -32,6 +32,8 @@ _EXCERPT_LENGTH = 200
 _FLAG_PROMPT_S = 600.0
 _UNSEEN_DIFF_HAZARD = 0.25
 _ECHOED_HAZARD = 0.85
+_IN_THE_STACK = 0.55
+_REAL_EDIT = 0.25
 _NUMBERED = re.compile(r"^(.*?)=(-?\d+(?:\.\d+)?)$")
 
 
@@ -197,7 +199,14 @@ def _judge_effect(effect: Effect, commit: Commit, case: _Case) -> _Judged:
     echoed = any(_echoes(effect.numbers, step) for step in case.steps)
     link = 1.0 - miss * (1.0 - family_link) * (0.2 if echoed else 0.5 if valued else 1.0)
     hazard = max(effect.hazard, _ECHOED_HAZARD) if echoed else effect.hazard
+    if effect.hazard >= _REAL_EDIT and any(_is_file(c.text, effect.path.lower()) for c in case.clues):
+        hazard = max(hazard, _IN_THE_STACK)
     return _Judged(effect, hazard * (0.25 + 0.75 * link), tuple(matched[:8]), families, valued or echoed)
+
+
+def _is_file(clue: str, path: str) -> bool:
+    """Whether the symptom names the source file by its path, as stack traces do; either may be the longer one."""
+    return "/" in clue and "/" in path and (clue.endswith(path) or path.endswith(clue))
 
 
 def _echoes(numbers: Sequence[float], step: frozenset[float]) -> bool:

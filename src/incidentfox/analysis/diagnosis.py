@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from incidentfox.analysis.attribution import weigh
 from incidentfox.analysis.extent import Signs, first_failing, reached
@@ -45,6 +45,10 @@ __all__ = ["diagnose", "onset_of", "symptom_of"]
 CHANGE_EXPLAINS = 0.3
 ONLY_SUSPECT = 0.2
 CAUSE_STANDS = 0.45
+_SHORTLY_BEFORE_S = 900.0
+_REAL = 0.12
+_CLEARLY = 1.5
+_BY_PLACE = 0.3
 ONLY_CAUSE = 0.35
 _IDLE_SECONDS = 2.0
 _BUSY_SECONDS = 10.0
@@ -109,7 +113,7 @@ def diagnose(
         signs.troubled(),
         signs.edges(),
         traced=signs.traced(),
-        flooded=flooded_services(strong, traces.edges),
+        flooded=flooded_services(strong, traces),
     )
     case = _Case(alert, anomalies, logs, traces, weighed, locks, notices, strong, telling, signs)
     causes = find_operational(alert, anomalies=anomalies, logs=logs, traces=traces, notices=notices)
@@ -131,7 +135,26 @@ def _decide(case: _Case, causes: Sequence[OperationalCause]) -> _Verdict:
         return _changed(case, change, cause)
     if cause is not None and cause.score >= ONLY_CAUSE:
         return _operational(case, cause, change)
+    placed = _only_in_place(case)
+    if placed is not None:
+        return _placed(case, placed)
     return _nothing(case, "Something deviates, but no change and no operational signature explains it.")
+
+
+def _only_in_place(case: _Case) -> ChangeFinding | None:
+    """The change that alone reached the failing service shortly before it began to fail; None where two did."""
+    failing = {case.alert.service, first_failing(case.signs)}
+    there = [
+        change
+        for change in case.changes
+        if change.kind == "commit"
+        and change.deployed_at is not None
+        and failing.intersection(change.deployed_to)
+        and not change.unexplained
+        and 0.0 <= case.signs.onset - change.deployed_at <= _SHORTLY_BEFORE_S
+    ]
+    second = max((change.score for change in there[1:]), default=0.0)
+    return there[0] if there and there[0].score >= max(_REAL, _CLEARLY * second) else None
 
 
 def _outdone(cause: OperationalCause, change: ChangeFinding | None) -> bool:
@@ -255,6 +278,14 @@ def _changed(case: _Case, change: ChangeFinding, cause: OperationalCause | None)
         confidence=min(0.95, confidence),
         claims=[*claims, *([traced] if traced else [])],
     )
+
+
+def _placed(case: _Case, change: ChangeFinding) -> _Verdict:
+    """A verdict by time and place alone: it says so, and is worth little confidence."""
+    named = _changed(case, change, None)
+    only = f"the only change that reached {named.service} in the quarter of an hour before it failed"
+    summary = f"{named.summary} It is {only}; nothing else speaks for it."
+    return replace(named, summary=summary, confidence=min(_BY_PLACE, named.confidence))
 
 
 def _told(case: _Case, change: ChangeFinding, service: str, reason: str) -> str:

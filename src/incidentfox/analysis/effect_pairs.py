@@ -173,6 +173,8 @@ def _quantity_effect(hunk: Hunk, lines: tuple[str, str], values: tuple[Quantity,
     if ratio < 1.2 or _ADDRESS.search(new):
         note = f"replaces {before.text} by {after.text}"
         return _effect(hunk, old, new, "value-replaced", 0.65 if _ADDRESS.search(new) else 0.3, note)
+    if _LOGGING.search(new):
+        return _effect(hunk, old, new, "chatter", 0.1, f"logs from {after.text} on instead of {before.text}")
     names = words_of(quantities_of(new)[0]) + words_of(old)
     dial = _find_dial(names) or _find_dial(words_of(hunk.header)) or _find_dial(words_of(" ".join(hunk.context[-3:])))
     base = (dial.down if down else dial.up) if dial else 0.45
@@ -227,6 +229,9 @@ DEFINITION = re.compile(
     r"^(?:export |default |public |private |protected |internal |async |static |final |abstract |override |"
     r"pub(?:\(\w+\))? )*"
     r"(?:func|function|def|fn|fun|class|interface|trait|struct|enum|type|import|from|use|using|require|package)\b"
+)
+_LOGGING = re.compile(
+    r"^[\"'-]*\s*(?:\w+[._-])?(?:log|trace|sampl|metrics?|scrape)[._-]?(?:\w+[._-])*\w*\s*[:=]", re.IGNORECASE
 )
 _IMPORT = re.compile(r"^(?:import|from|use|using|require)\b")
 _UNIT_NAME = re.compile(

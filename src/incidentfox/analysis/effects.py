@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from incidentfox.analysis.diffs import Hunk, pair_lines, parse_diff
 from incidentfox.analysis.effect_pairs import CHATTER, DEFINITION, Effect, pair_effects
@@ -56,7 +56,7 @@ _KEYWORDS = word_set(
 _SIGNIFICANT = re.compile(
     r"regist|close|release|commit|rollback|lock|cancel|subscri|dispose|flush|\back|init|setup|configure|valid|check|"
     r"verif|auth|saniti|escape|mount|invalid|evict|seed|load|migrat|limit|throttl|retry|back_?off|jitter|clear|reset|"
-    r"free|shutdown|stop|wait|refresh|schedul|use\b|add_?(route|handler|index)|bind|provide|install|enable|warm",
+    r"leeway|toleran|skew|free|shutdown|stop|wait|refresh|schedul|use\b|add_?(route|handler|index)|bind|provide|install|enable|warm",
     re.IGNORECASE,
 )
 
@@ -203,7 +203,8 @@ _ADDED: tuple[tuple[re.Pattern[str], str, float, frozenset[str], str], ...] = tu
         (r"\bretry\b|retries|for attempt|max_attempts|\.retry\(|while true|for \{$", "retry-added", 0.6,
          "retry rate traffic cpu timeout", "retries or loops"),
         (r"\bgo func|\bgo \w+\(|new thread|thread\(|setinterval|add_?listener|addeventlistener|\.on\(|\.subscribe\(|"
-         r"create_task|executor|spawn\(|time\.after\(|newticker", "background-work-added", 0.55,
+         r"create_task|executor(?!\w*\.(shutdown|close|await))|spawn\(|time\.after\(|newticker",
+         "background-work-added", 0.55,
          "threads memory race cpu", "starts background work"),
         (r"\bsleep\(|readfilesync|execsync|\.result\(\)|\.get\(\)\.block|run_until_complete|requests\.(get|post)\(",
          "blocking-call-added", 0.6, "timeout threads pool cpu", "blocks where it did not"),
@@ -261,6 +262,29 @@ def _lost_addresses(diff: _Diff) -> Iterable[Effect]:
 
 
 _NETWORK = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?\b")
+
+
+def _held_calls(diff: _Diff) -> Iterable[Effect]:
+    """A call to another service that now stands between the begin of a transaction and its end."""
+    for hunk in diff.hunks:
+        around = " ".join([hunk.header, *hunk.context])
+        if not _TRANSACTION.search(around):
+            continue
+        for line in hunk.added:
+            if _REMOTE.search(line) and not _TRANSACTION.search(line) and not CHATTER.search(line):
+                families = {"lock", "pool", "timeout", "threads"}
+                yield diff.effect("call-in-transaction", 0.8, line, "calls out while it holds a transaction", families)
+                return
+
+
+_TRANSACTION = re.compile(
+    r"for_?update|begin_?tx|\bbegin\(|begin_nested|@Transactional|transaction\b|\.atomic\(|\btx\b", re.IGNORECASE
+)
+_REMOTE = re.compile(
+    r"\b(?:[a-z]\w*\.)+(?!db\b|tx\b|repo|store|dao|log)[A-Za-z]\w*\((?:ctx|context)\b|"
+    r"\b\w*(?:client|http|api|rpc|gateway|provider)\w*\.\w+\(|\b(?:fetch|requests\.\w+|axios\.\w+)\(|await fetch",
+    re.IGNORECASE,
+)
 
 
 def _lost_lock_order(diff: _Diff) -> Iterable[Effect]:
@@ -326,7 +350,44 @@ def _settings(hunk: Hunk, removed: Sequence[str], added: Sequence[str]) -> Itera
         yield Effect("setting-removed", 0.65, families, hunk.original(line), line, "removes a setting", hunk.path)
     for line in added:
         families = code_families_in(f"{line} {hunk.header}")
+        if _RESTRICTS.search(line):
+            said = families | {"auth", "disk", "connect", "startup"}
+            note = "takes away what the workload may do"
+            yield Effect("restricted", 0.75, said, hunk.original(line), line, note, hunk.path)
+            continue
         yield Effect("setting-added", 0.3, families, hunk.original(line), line, "adds a setting", hunk.path)
+
+
+_RESTRICTS = re.compile(
+    r"readOnlyRootFilesystem\W+true|runAsNonRoot\W+true|allowPrivilegeEscalation\W+false|\bdrop\b\W+\W*ALL|networkpolicy|"
+    r"seccomp|deny[-_]?all|default[-_]deny|automountServiceAccountToken\W+false",
+    re.IGNORECASE,
+)
+
+
+def _moved_settings(diff: _Diff) -> Iterable[Effect]:
+    """A named number that stands elsewhere now, with another value: as good as a changed line."""
+    before, after = (_named_numbers(lines) for lines in (diff.removed, diff.added))
+    for name in before.keys() & after.keys():
+        (old, _), (new, line) = before[name], after[name]
+        hunk = diff.hunk_of(line)
+        if old == new or any(name in removed for removed in hunk.removed):
+            continue
+        for effect in pair_effects(hunk, f"{name}: {old}", f"{name}: {new}", kept=frozenset()):
+            yield replace(effect, line=hunk.original(line))
+
+
+def _named_numbers(lines: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Each name that has one number, and the line where it stands."""
+    found: dict[str, tuple[str, str]] = {}
+    for line in lines:
+        for name, number in _NAMED_NUMBER.findall(line):
+            if name not in found or found[name][0] == number:
+                found[name] = (number, line)
+    return found
+
+
+_NAMED_NUMBER = re.compile(r"\b([A-Za-z_]\w{4,})\s*[:=]\s*(\d[\d_.]*)(?![\w.])")
 
 
 def _rewrites(diff: _Diff) -> Iterable[Effect]:
@@ -379,5 +440,7 @@ _DETECTORS: tuple[Callable[[_Diff], Iterable[Effect]], ...] = (
     _lost_addresses,
     _built_per_use,
     _lost_lock_order,
+    _held_calls,
+    _moved_settings,
     _migrations,
 )

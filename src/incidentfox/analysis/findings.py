@@ -74,11 +74,14 @@ class SpanFinding:
 
 @dataclass(frozen=True, slots=True)
 class TraceReport:
-    """What the traces say as a whole. `deepest_failing` is the lowest failing node of the call graph."""
+    """What the traces say as a whole. `deepest_failing` is the lowest failing node of the call graph; `entries` are the
+    services at which traces begin.
+    """
 
     spans: tuple[SpanFinding, ...] = ()
     edges: tuple[Edge, ...] = ()
     deepest_failing: str | None = None
+    entries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,8 @@ class ChangeFinding:
 
     `score` is 0..1 (how well the change explains the symptom); `effect` names what its diff does
     (`Effect.kind`, empty where unknown) and `families` the kinds of trouble that it can cause; `flag` is the
-    feature flag that woke a commit deployed earlier.
+    feature flag that woke a commit deployed earlier; `unexplained` are services in trouble that it does not reach,
+    where the diagnosis has asked.
     """
 
     kind: Literal["commit", "flag"]
@@ -121,6 +125,7 @@ class ChangeFinding:
     families: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     flag: str = ""
+    unexplained: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

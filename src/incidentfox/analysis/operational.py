@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from incidentfox.analysis.findings import Anomaly, Edge, LogFinding, SpanFinding, TraceReport
+from incidentfox.analysis.findings import Anomaly, LogFinding, SpanFinding, TraceReport
 from incidentfox.analysis.signals import Alert, Remediation, StatusNotice
 from incidentfox.analysis.signatures import (
     BAD_RECORD,
@@ -73,7 +73,7 @@ def find_operational(
     found = [_match(signature, alert, strong, telling, failing, notices) for signature in SIGNATURES]
     found += [
         _poison(alert, telling),
-        _surge(alert, strong, telling, traces.edges),
+        _surge(alert, strong, telling, traces),
         _notified(alert, strong, telling, notices),
     ]
     causes = [cause for cause in found if cause is not None and cause.score >= 0.3]
@@ -104,7 +104,8 @@ def _match(
     if not (said or spans or noticed or paged or gauged):
         return None
     # The share of the new trouble that speaks these words: a side remark among other errors is no cause.
-    total = sum(f.after for f in logs) or 1
+    speakers = {f.service for f in said}
+    total = sum(f.after for f in logs if f.service in speakers) or 1
     share = sum(f.after for f in said) / total
     services = {f.service for f in said} | {s.service for s in spans} | {a.service for a in gauged}
     unsaid = 0.45 if spans else 0.3 if paged else 0.0
@@ -184,16 +185,16 @@ def _poison(alert: Alert, logs: Sequence[LogFinding]) -> OperationalCause | None
 
 
 def _surge(
-    alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding], edges: Sequence[Edge]
+    alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding], traces: TraceReport
 ) -> OperationalCause | None:
     """Demand rose first, and by much, where it enters; everything else followed."""
     demand = [a for a in anomalies if is_demand(a)]
-    others = [a.onset for a in anomalies if a not in demand]
+    others = [a.onset for a in anomalies if a not in demand and not _SCALED_OUT.search(snake_case(a.metric))]
     first = min(others, default=math.inf)
     # A rise that came with the hour, long before anything failed, did not make it fail.
     demand = [a for a in demand if first - _SURGE_LEADS_S <= a.onset <= first + _SAMPLE_S or not others]
     risen = {a.service for a in demand}
-    entering = [a for a in demand if _enters(a.service, risen, edges)]
+    entering = [a for a in demand if _enters(a.service, risen, traces)]
     if not entering:
         return None
     top = max(entering, key=lambda a: a.peak / a.baseline)
@@ -219,13 +220,17 @@ def _surge(
     )
 
 
-def flooded_services(anomalies: Sequence[Anomaly], edges: Sequence[Edge]) -> set[str]:
+_SCALED_OUT = re.compile(r"replicas|(^|_)pods(_|$)|instances|desired")
+"""What an autoscaler does about demand departs with it, and is no trouble."""
+
+
+def flooded_services(anomalies: Sequence[Anomaly], traces: TraceReport) -> set[str]:
     """The services that are asked many times as often as before, by callers that are not: somebody above them does
     more with each request. A factor of two or three may be the retries of callers whom they fail.
     """
     demand = [a for a in anomalies if is_demand(a)]
     risen = {a.service for a in demand}
-    return {a.service for a in demand if a.peak / a.baseline >= _FLOOD and not _enters(a.service, risen, edges)}
+    return {a.service for a in demand if a.peak / a.baseline >= _FLOOD and not _enters(a.service, risen, traces)}
 
 
 def is_demand(anomaly: Anomaly) -> bool:
@@ -235,13 +240,13 @@ def is_demand(anomaly: Anomaly) -> bool:
     return bool(asked and anomaly.direction == "up" and anomaly.baseline > 0 and not NOT_DEMAND.search(name))
 
 
-def _enters(service: str, risen: Collection[str], edges: Sequence[Edge]) -> bool:
+def _enters(service: str, risen: Collection[str], traces: TraceReport) -> bool:
     """Whether demand comes to the service from outside, or from a caller that is asked for more itself.
 
     One that is asked more often by callers who are not is flooded by what they do with each request.
     """
-    callers = {edge.caller for edge in edges if edge.callee == service and edge.caller != service}
-    return not callers or bool(callers.intersection(risen))
+    callers = {edge.caller for edge in traces.edges if edge.callee == service and edge.caller != service}
+    return not callers or service in traces.entries or bool(callers.intersection(risen))
 
 
 def _notified(

@@ -56,6 +56,8 @@ _KINDS = {
     "key-narrowed": "key collision",
     "value-reshaped": "value in another form",
     "lock-order-changed": "deadlock",
+    "restricted": "permission taken away",
+    "call-in-transaction": "transaction held open",
     "built-per-use": "shared client made per use",
     "access-removed": "access removed",
     "value-extended": "value replaced",

@@ -106,7 +106,8 @@ SIGNATURES = (
         metric=r"node_?(ready|not_?ready|unreachable|health|up)|pods?_(pending|evicted|not_ready)|ready_nodes|kubelet|"
         r"host_(up|health)|disk_io_(error|time)|filesystem_read_?only|nic_|steal|stolen", direction="any",
         rivals="memory disk startup",
-        gauge=r"cpu_(steal|stolen)|(steal|stolen)_(cpu|time|percent|pct)|node_?not_?ready|filesystem_read_?only|"
+        gauge=r"disk_(write_|read_)?(latency|await|queue_depth)|cpu_(steal|stolen)|(steal|stolen)_(cpu|time|percent|pct)|"
+        r"node_?not_?ready|filesystem_read_?only|"
         r"disk_io_error|uncorrectable|ecc_error",
         component=r"not ?ready|kubelet|evict|cordon|taint|scheduling",
     ),
@@ -127,7 +128,6 @@ SIGNATURES = (
     _signature(
         "network-fault", "failover", "packets are lost between services",
         r"packet loss|network (partition|is unreachable|unreachable)|no route to host|ehostunreach|"
-        r"connection reset by peer|"
         r"retransmi|link (down|flap)|mtu|tcp: .{0,30}timed out", 0.5,
         metric=r"packet|retransmi|network_(error|drop)|tcp_(reset|loss)|rtt|interface_",
         rivals="connect timeout", firm=0.7,
@@ -189,7 +189,8 @@ IDENTITY = re.compile(
 DEMAND = re.compile(
     r"(^|_)(requests?|rps|qps|traffic|sessions?|logins?|visitors?|users?|messages_in|ingress|connections?|"
     r"throughput|hits|"
-    r"checkouts?|orders?)(_(per|rate|count|total|in|active|concurrent|received)\w*)?$|requests?_per|"
+    r"checkouts?|orders?)(_(per|rate|count|total|in|active|concurrent|received|k|m|thousands?|millions?)\w*)?$|"
+    r"requests?_per|"
     r"request_rate|_rps$",
     re.IGNORECASE,
 )

@@ -51,6 +51,7 @@ def analyse_traces(spans: Sequence[Span]) -> TraceReport:
         spans=_span_findings(operations),
         edges=_edges(nodes),
         deepest_failing=_deepest_failing(nodes),
+        entries=tuple(sorted({node.span.service for node in nodes if not node.span.parent_id})),
     )
 
 

@@ -112,7 +112,7 @@ FAMILIES: Mapping[str, Family] = {
     "connect": _family(
         r"connection refused|econnrefused|dial tcp|no route|unreachable|connection reset|econnreset|upstream connect"
         r"|bad gateway|\b50[23]\b|no healthy (upstream|endpoint)|broken pipe",
-        r"\bhost|\bport\b|addr|\burl|endpoint|listen|\bbind\b|network_?policy|egress|ingress|target_?port|"
+        r"\bhost|\bport\b|sockets?|keep_?alive|addr|\burl|endpoint|listen|\bbind\b|network_?policy|egress|ingress|target_?port|"
         r"selector|proxy",
     ),
     "queue": _family(
@@ -121,7 +121,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "disk": _family(
         r"no space left|\bdisk|enospc|inode|volume|filesystem|\bwal\b|io_?wait",
-        r"retention|rotat|\bdisk|volume|\btmp\b|temp_?file|cleanup|vacuum|log_?level|debug|max_?bytes|compaction",
+        r"read_?only_?(root)?_?filesystem|retention|rotat|\bdisk|volume|\btmp\b|temp_?file|cleanup|vacuum|log_?level|debug|max_?bytes|compaction",
     ),
     "threads": _family(
         r"goroutine|thread|too many open files|file descriptor|\bfds?\b|open_fds|leak|worker|executor|starv|"

@@ -29,6 +29,7 @@ async def analyse_traces(ctx: Context, limit: int = 25) -> dict[str, Any]:
         "spans": [asdict(span) for span in shown],
         "edges": [asdict(edge) for edge in report.edges[:_MOST_EDGES]],
         "deepest_failing": report.deepest_failing,
+        "entries": report.entries[:_MOST_EDGES],
         "left_out": len(report.spans) - len(shown),
     }
 
