@@ -157,3 +157,13 @@ def test_what_the_first_call_would_have_shown_does_not_wait() -> None:
     commit = _commit("a" * 40, 100, guard, "services/orders/h.go")
     soon, late = (_rank([commit], [Deploy(ONSET - s, "orders", "a" * 40)])["a" * 40].score for s in (60, 7_200))
     assert 0.6 * soon < late < 0.85 * soon
+
+
+def test_the_file_that_the_stack_names_outranks_a_neighbour() -> None:
+    diff = "@@ subs/periods.py @@\n-    return ending(start, 31)\n+    return start.replace(month=start.month % 12)\n"
+    named = replace(SYMPTOM, identifiers=("/app/subs/periods.py", "ValueError"), families=("time",))
+    elsewhere = replace(named, identifiers=("/app/subs/routes.py", "ValueError"))
+    deploys = (Deploy(ONSET - 3_600, "orders", "a" * 40),)
+    changes = Changes((_commit("a" * 40, 5_000, diff, "subs/periods.py"),), deploys, ())
+    found, other = (rank_changes(changes, symptom)[0].score for symptom in (named, elsewhere))
+    assert found > 1.5 * other

@@ -241,3 +241,18 @@ def test_the_timeline_tells_the_story_in_order() -> None:
     assert verdict.timeline[0].time == START + MINUTE * 69
     assert "went live in inventory" in texts[0]
     assert any("paged" in t for t in texts)
+
+
+def _in_place(service: str = "orders", at: float = 900.0, score: float = 0.2, **more: Any) -> ChangeFinding:
+    return ChangeFinding("commit", service, "tidy", "dev", at - 60, score, (service,), at, effect="rewritten", **more)
+
+
+def test_the_only_change_in_place_is_named_with_little_confidence() -> None:
+    trouble = [Anomaly("orders", "http_5xx_ratio", 30, "up", 960.0, 0.0, 0.5)]
+    verdict = diagnose(ALERT, anomalies=trouble, changes=[_in_place()])
+    assert (verdict.change, verdict.confidence <= 0.3) == ("orders", True)
+    assert "the only change that reached orders" in verdict.summary
+    two = [_in_place(), replace(_in_place(), ref="another", score=0.18)]
+    assert diagnose(ALERT, anomalies=trouble, changes=two).change is None
+    for other in (_in_place(at=-600.0), _in_place("mail"), _in_place(score=0.1), _in_place(at=990.0)):
+        assert diagnose(ALERT, anomalies=trouble, changes=[other]).change is None

@@ -127,6 +127,8 @@ def test_the_direction_of_a_change_decides() -> None:
     ("path", "diff", "kind"),
     [
         ("src/a.ts", "-  total: number;\n+  total: string;", "contract-renamed"),
+        ("k8s/e.yaml", "-runAsUser: 0\n+runAsUser: 0\n+readOnlyRootFilesystem: true", "restricted"),
+        ("a/t.go", " tx, err := db.BeginTx(ctx, nil)\n+score, err := s.fraud.Score(ctx, t)", "call-in-transaction"),
         ("k8s/d.yaml", "-- name: SPRING_KAFKA_SERVERS\n+- name: KAFKA_SERVERS", "setting-renamed"),
         ("src/T.java", "-int lo = Math.min(a, b);\n-acquireLock(lo);\n+acquireLock(a);", "lock-order-changed"),
         ("app/x.rb", '-cache.fetch(["p", shop.id, handle])\n+cache.fetch("p/#{handle}")', "key-narrowed"),
@@ -145,6 +147,8 @@ def test_edits_that_name_themselves_otherwise(path: str, diff: str, kind: str) -
     ("path", "diff"),
     [
         ("src/d.go", "-err := json.Unmarshal(b, &e)\n+if err := json.Unmarshal(b, &e); err != nil {"),
+        ("db/postgres.conf", "-log_min_duration_statement = 500ms\n+log_min_duration_statement = 250ms"),
+        ("src/R.java", "-running = false;\n+running = false;\n+executor.shutdownNow();"),
         ("package.json", '-    "eslint": "^8.57.0",\n+    "eslint": "^9.2.0",'),
         ("src/e.java", "-period(Duration.ofSeconds(8))\n+period(Duration.ofMillis(8000))"),
         ("src/l.rs", "-pub async fn connect(c: Cfg) -> LimiterClient {\n+pub fn client(c: Link) -> LimiterClient {"),
@@ -155,3 +159,15 @@ def test_edits_that_name_themselves_otherwise(path: str, diff: str, kind: str) -
 def test_edits_that_only_look_dangerous(path: str, diff: str) -> None:
     found = effects_of(f"--- a/{path}\n+++ b/{path}\n@@ -1,3 +1,3 @@\n{diff}\n", (path,))
     assert all(effect.hazard <= 0.3 for effect in found), found
+
+
+def test_a_named_number_that_moved_is_a_changed_number() -> None:
+    diff = (
+        "@@ src/agent.ts @@\n+new HttpAgent({\n+  freeSocketTimeout: 60_000,\n+});\n"
+        "@@ src/account.ts @@\n-const agent = new HttpAgent({ freeSocketTimeout: 4_000 });\n"
+    )
+    found = effects_of(diff, ("src/agent.ts", "src/account.ts"))
+    raised = next(effect for effect in found if effect.kind == "limit-raised")
+    assert raised.note == "freeSocketTimeout raised from 4_000 to 60_000 (15 times)"
+    assert raised.line == "+  freeSocketTimeout: 60_000,"
+    assert not [e for e in effects_of(diff.replace("4_000", "60_000"), ()) if e.kind.startswith("limit")]
