@@ -114,6 +114,11 @@ class Scene:
         """A commit of one file, live in `to` at minute `live`; `ctx` names the function it stands in."""
         return self.commit(name, at, message, path, f"@@ {path} @@ {ctx}\n{diff}", to=to, live=live)
 
+    def switch(self, flag: str, service: str, change: str, at: float) -> Scene:
+        """A feature flag changed at minute `at`."""
+        self.flags.append(FlagChange(START + MINUTE * at, flag, service, change))
+        return self
+
     def fails(self, *path: str, error: str) -> Scene:
         """A failing trace through the services of `path`, and a healthy one earlier."""
         for trace, minute, status in (("bad", 72.0, "ERROR"), ("good", 20.0, "OK")):
