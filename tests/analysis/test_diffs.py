@@ -171,3 +171,20 @@ def test_a_named_number_that_moved_is_a_changed_number() -> None:
     assert raised.note == "freeSocketTimeout raised from 4_000 to 60_000 (15 times)"
     assert raised.line == "+  freeSocketTimeout: 60_000,"
     assert not [e for e in effects_of(diff.replace("4_000", "60_000"), ()) if e.kind.startswith("limit")]
+
+
+@pytest.mark.parametrize(
+    ("path", "diff", "hazard"),
+    [
+        ("db/migrations/0118.py", '+    op.create_index(\n+        "ix",\n+        "usage",\n+    )', 0.7),
+        ("db/migrations/0118.py", '+op.create_index(\n+    "ix",\n+    postgresql_concurrently=True,\n+)', 0.06),
+        ("db/migrations/9.sql", "+  ADD COLUMN ref uuid NOT NULL DEFAULT gen_random_uuid();", 0.85),
+        ("internal/stats.go", '-}, []string{"source"})\n+}, []string{"source", "sid"})', 0.7),
+        ("pkg/place.go", "-tx, err := db.BeginTx(ctx, nil)\n-defer tx.Rollback()\n+return dbtx.Run(ctx, insert)", 0.21),
+        ("q.sql", "-SELECT * FROM ledger LIMIT 10;\n+SELECT id, ts FROM ledger LIMIT 10;", 0.15),
+        ("web/h.go", '+w.Header().Set("Retry-After", "5")', 0.3),
+    ],
+)  # fmt: skip
+def test_how_dangerous_an_edit_is(path: str, diff: str, hazard: float) -> None:
+    found = effects_of(f"--- a/{path}\n+++ b/{path}\n@@ -1,3 +1,3 @@\n{diff}\n", (path,))
+    assert found[0].hazard == pytest.approx(hazard, abs=0.15), found[:3]

@@ -40,9 +40,10 @@ _NUMBERED = re.compile(r"^(.*?)=(-?\d+(?:\.\d+)?)$")
 # Effects whose harm waits: for load, for a cache to run out, for a leak to fill up, for an hour to come.
 _LATENT = word_set(
     """
-    limit-lowered limit-raised built-per-use bound-removed batching-removed per-item-call cache-removed brake-removed
-    release-removed lock-added transaction-added retry-added background-work-added state-grows blocking-call-added
-    regex-added setting-added setting-removed access-removed unit-changed dependency-bumped value-replaced term-dropped
+    labels-widened limit-lowered limit-raised built-per-use bound-removed batching-removed per-item-call cache-removed
+    brake-removed release-removed lock-added transaction-added retry-added background-work-added state-grows
+    blocking-call-added regex-added setting-added setting-removed access-removed unit-changed dependency-bumped
+    value-replaced term-dropped
     """
 )
 

@@ -293,6 +293,8 @@ def _string_effect(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Effe
 
 
 def _token_effects(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Iterable[Effect]:
+    if re.search(r"select\s+\*", old, re.IGNORECASE) and re.search(r"select\s+\w", new, re.IGNORECASE):
+        return [_effect(hunk, old, new, "rewritten", 0.15, "reads fewer columns")]
     before, after = _tokens(old), _tokens(new)
     gone = [t for t in before if t not in after]
     come = [t for t in after if t not in before]

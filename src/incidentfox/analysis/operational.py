@@ -214,7 +214,7 @@ def _surge(
         remediation="scale",
         words=f"demand rose to {ratio:.2g} times its baseline before anything failed",
         rivals=frozenset({"retry", "cache", "traffic", "rate", "cpu", "pool"}),
-        firm=0.55,
+        firm=0.6,
         logs=tuple(said[:2]),
         anomalies=(top,),
     )
@@ -236,7 +236,7 @@ def flooded_services(anomalies: Sequence[Anomaly], traces: TraceReport) -> set[s
 def is_demand(anomaly: Anomaly) -> bool:
     """Whether the anomaly is a rise of what is asked of a service."""
     name = snake_case(anomaly.metric)
-    asked = DEMAND.search(name) or WORK_RATE.search(name)
+    asked = DEMAND.search(name) or (WORK_RATE.search(name) and not anomaly.gradual)
     return bool(asked and anomaly.direction == "up" and anomaly.baseline > 0 and not NOT_DEMAND.search(name))
 
 
@@ -246,6 +246,11 @@ def _enters(service: str, risen: Collection[str], traces: TraceReport) -> bool:
     One that is asked more often by callers who are not is flooded by what they do with each request.
     """
     callers = {edge.caller for edge in traces.edges if edge.callee == service and edge.caller != service}
+    traced = (
+        {span.service for span in traces.spans} | {e.caller for e in traces.edges} | {e.callee for e in traces.edges}
+    )
+    if any(other not in traced for other in risen):
+        return True  # something that no trace knows is asked more, too: an edge, a queue
     return not callers or service in traces.entries or bool(callers.intersection(risen))
 
 

@@ -56,6 +56,7 @@ _KINDS = {
     "key-narrowed": "key collision",
     "value-reshaped": "value in another form",
     "lock-order-changed": "deadlock",
+    "labels-widened": "unbounded metric labels",
     "restricted": "permission taken away",
     "call-in-transaction": "transaction held open",
     "built-per-use": "shared client made per use",

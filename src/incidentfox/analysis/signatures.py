@@ -187,7 +187,7 @@ IDENTITY = re.compile(
     re.I,
 )
 DEMAND = re.compile(
-    r"(^|_)(requests?|rps|qps|traffic|sessions?|logins?|visitors?|users?|messages_in|ingress|connections?|"
+    r"(^|_)(requests?|rps|qps|traffic|sessions?|logins?|visitors?|clients?|users?|messages_in|ingress|connections?|"
     r"throughput|hits|"
     r"checkouts?|orders?)(_(per|rate|count|total|in|active|concurrent|received|k|m|thousands?|millions?)\w*)?$|"
     r"requests?_per|"
@@ -198,8 +198,9 @@ DEMAND = re.compile(
 WORK_RATE = re.compile(r"_per_(s|sec|second|m|min|minute)$|_(rps|qps|tps)$|_rate$", re.IGNORECASE)
 NOT_DEMAND = re.compile(
     r"error|fail|latency|duration|timeout|reject|cancel|retr|wait|db_|sql|cache|pool|5xx|4xx|age|lag|"
-    r"upstream|outbound|client|restart|panic|crash|evict|lock|except|gc_|fetch|expir|refus|drop|miss|rebalanc|"
-    r"in_?progress|in_?flight|pending|backlog|fallback|degraded|(^|_)[45]\d\d(_|$)|stale|duplicat|unmatched|resend",
+    r"upstream|outbound|client(?!s)|restart|panic|crash|evict|lock|except|gc_|fetch|expir|refus|drop|miss|rebalanc|"
+    r"disk|bytes|_[kmgt]i?b_|read_|write_|cpu|memory|network|exposition|series|"
+    r"_per_(request|call|op|query|item|user|page)|attempt|connected|in_?progress|in_?flight|pending|backlog|fallback|degraded|(^|_)[45]\d\d(_|$)|stale|duplicat|unmatched|resend",
     re.I,
 )
 CROWD = re.compile(
