@@ -10,6 +10,7 @@ import typer
 from incidentfox.cli.config import DryRun, NodeId, read_document
 from incidentfox.cli.configuration_text import print_preview
 from incidentfox.cli.output import Json, age, print_items, print_object
+from incidentfox.cli.progress import progress_line
 from incidentfox.cli.session import Session, call
 from incidentfox.contracts.explanation import WritePreview
 from incidentfox.contracts.tree import CreateNode, Node, NodeKind, Removal, UpdateNode
@@ -91,7 +92,9 @@ def move_node(
     """Move a node with everything below it. What it comes to in its new place is judged like a write."""
 
     async def move(session: Session) -> Node:
-        return await session.config_service.update_node(session.org_id, node_id, UpdateNode(parent_id=parent))
+        with progress_line() as tell:
+            update = UpdateNode(parent_id=parent)
+            return await session.config_service.update_node(session.org_id, node_id, update, tell=tell)
 
     async def preview(session: Session) -> WritePreview:
         return await session.config_service.preview_update(session.org_id, node_id, UpdateNode(parent_id=parent))
@@ -117,7 +120,8 @@ def restore_node(node_id: NodeId) -> None:
     """Restore what was archived together with the node."""
 
     async def restore(session: Session) -> Node:
-        return await session.config_service.restore_node(session.org_id, node_id)
+        with progress_line() as tell:
+            return await session.config_service.restore_node(session.org_id, node_id, tell=tell)
 
     print_object(call(restore), as_json=False)
 

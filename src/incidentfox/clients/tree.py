@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from incidentfox.clients.transport import Call, Transport, dry, segment
+from incidentfox.clients.transport import Call, Tell, Transport, dry, segment
 from incidentfox.contracts.explanation import WritePreview
 from incidentfox.contracts.page import Page
 from incidentfox.contracts.permissions import Permission
@@ -13,7 +13,9 @@ from incidentfox.kernel.tenant import Tenant
 
 
 class TreeCalls:
-    """The tree. `if_match` is the version of the node that the writer has seen."""
+    """The tree. `if_match` is the version of the node that the writer has seen; `tell` hears how many of the teams that
+    move are judged.
+    """
 
     _transport: Transport
 
@@ -41,17 +43,29 @@ class TreeCalls:
         call = self._org_call("GET", org_id, f"/nodes/{segment(node_id)}", Permission.NODES_READ)
         return await self._transport.model(call, Node)
 
-    async def update_node(self, org_id: str, node_id: str, request: UpdateNode, *, if_match: int | None = None) -> Node:
+    async def update_node(
+        self,
+        org_id: str,
+        node_id: str,
+        request: UpdateNode,
+        *,
+        if_match: int | None = None,
+        tell: Tell | None = None,
+    ) -> Node:
         """Renames a node, moves it with everything below it, or both."""
-        return await self._transport.model(self._node_write("PATCH", org_id, node_id, "", request, if_match), Node)
+        call = self._node_write("PATCH", org_id, node_id, "", request, if_match)
+        return await self._transport.watched(call, Node, tell)
 
     async def archive_node(self, org_id: str, node_id: str, *, if_match: int | None = None) -> Node:
         """Freezes a unit or team with everything below it."""
         return await self._transport.model(self._node_write("POST", org_id, node_id, "/archive", None, if_match), Node)
 
-    async def restore_node(self, org_id: str, node_id: str, *, if_match: int | None = None) -> Node:
+    async def restore_node(
+        self, org_id: str, node_id: str, *, if_match: int | None = None, tell: Tell | None = None
+    ) -> Node:
         """Restores what was archived together with the node."""
-        return await self._transport.model(self._node_write("POST", org_id, node_id, "/restore", None, if_match), Node)
+        call = self._node_write("POST", org_id, node_id, "/restore", None, if_match)
+        return await self._transport.watched(call, Node, tell)
 
     async def delete_node(
         self, org_id: str, node_id: str, *, if_match: int | None = None, dry_run: bool = False

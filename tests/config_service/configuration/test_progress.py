@@ -14,6 +14,7 @@ from incidentfox.config_service.configuration import writing
 from incidentfox.contracts.change_requests import Decision, OpenChangeRequest, PatchChange
 from incidentfox.contracts.progress import Progress
 from incidentfox.contracts.tokens import CreateToken
+from incidentfox.contracts.tree import CreateNode, NodeKind, UpdateNode
 from incidentfox.kernel.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
 from incidentfox.kernel.web import progress
 
@@ -68,6 +69,26 @@ async def test_progress_rises_to_one_result_that_is_the_plain_answer(
     assert (name, result) == ("result", {"status": 200, "etag": plain.headers["etag"], "body": plain.json()})
     again = await watched(service, tenants.admin, "PATCH", path, PATCH)
     assert again == [("result", result)]  # it changes nothing, so nothing is judged
+
+
+async def test_moving_and_restoring_a_unit_are_watched_too(service: Service, tenants: Tenants, many: str) -> None:
+    admin, platform = service.with_token(tenants.admin), service.as_service("platform")
+    await platform.create_node(many, CreateNode(node_id="area", parent_id=many, kind=NodeKind.UNIT, name="Area"))
+    heard: list[Progress] = []
+    moved = await admin.update_node(many, "shops", UpdateNode(parent_id="area"), tell=heard.append)
+    assert (moved.parent_id, heard[-1].teams) == ("area", TEAMS + 2)
+    judged = [progress.judged for progress in heard]
+    assert judged == sorted(judged)
+    assert judged[0] == 0 < judged[-1]
+    await admin.archive_node(many, "shops")
+    *told, (name, result) = await watched(service, tenants.admin, "POST", f"{many}/nodes/shops/restore", None)
+    assert {event for event, _ in told} == {"progress"}
+    plain = await service.call("GET", f"/api/v1/orgs/{many}/nodes/shops", tenants.admin)
+    assert (name, result) == ("result", {"status": 200, "etag": plain.headers["etag"], "body": plain.json()})
+    preview = await service.call(
+        "PATCH", f"/api/v1/orgs/{many}/nodes/shops?dry_run=true", tenants.admin, json={"parent_id": many}
+    )
+    assert (preview.status_code, preview.json()["node_id"]) == (200, "shops")
 
 
 async def test_a_refusal_on_the_way_is_the_plain_problem_and_writes_nothing(

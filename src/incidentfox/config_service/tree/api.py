@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
-from incidentfox.config_service.dependencies import NodePath, begin, org_session
+from incidentfox.config_service.dependencies import WATCHED, NodePath, Work, begin, org_session, org_work
 from incidentfox.config_service.idempotency import IdempotencyKey, once
 from incidentfox.config_service.preconditions import DryRun, IfMatch, versions_of
+from incidentfox.config_service.prepared import Prepared, prepare
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tree import reshaping, service
 from incidentfox.contracts.explanation import WritePreview
@@ -24,6 +25,7 @@ router = APIRouter(prefix="/api/v1/orgs", tags=["tree"], route_class=StrictRoute
 
 Reading = Annotated[Session, org_session(Permission.NODES_READ)]
 Writing = Annotated[Session, org_session(Permission.NODES_WRITE)]
+WritingWork = Annotated[Work, org_work(Permission.NODES_WRITE)]
 
 
 @router.post("", status_code=201)
@@ -73,20 +75,23 @@ async def read_node(response: Response, session: Reading, node_id: NodePath) -> 
     return _tagged(response, await service.require_node(session, node_id))
 
 
-@router.patch("/{org_id}/nodes/{node_id}")
+@router.patch("/{org_id}/nodes/{node_id}", response_model=Node | WritePreview, responses=WATCHED)
 async def update_node(
-    response: Response,
-    session: Writing,
+    work: WritingWork,
     node_id: NodePath,
     update: UpdateNode,
     if_match: IfMatch = None,
     dry_run: DryRun = False,
-) -> Node | WritePreview:
+) -> Response:
     """Renames a node, moves it with everything below it, or both. Everything that moves is judged in its new place."""
     change = reshaping.NodeChange(node_id, update, versions_of(if_match))
-    if dry_run:
-        return await reshaping.preview_update(session, change)
-    return _tagged(response, await reshaping.update_node(session, change))
+
+    async def reshape(session: Session) -> Prepared:
+        if dry_run:
+            return prepare(await reshaping.preview_update(session, change))
+        return _prepared(await reshaping.update_node(session, change))
+
+    return await work.answer(reshape)
 
 
 @router.post("/{org_id}/nodes/{node_id}/archive")
@@ -99,14 +104,19 @@ async def archive_node(
     return _tagged(response, await reshaping.archive_node(session, node_id, versions_of(if_match)))
 
 
-@router.post("/{org_id}/nodes/{node_id}/restore")
+@router.post("/{org_id}/nodes/{node_id}/restore", response_model=Node | WritePreview, responses=WATCHED)
 async def restore_node(
-    response: Response, session: Writing, node_id: NodePath, if_match: IfMatch = None, dry_run: DryRun = False
-) -> Node | WritePreview:
+    work: WritingWork, node_id: NodePath, if_match: IfMatch = None, dry_run: DryRun = False
+) -> Response:
     """Restores what was archived together with the node, judged anew."""
-    if dry_run:
-        return await reshaping.preview_restoring(session, node_id, versions_of(if_match))
-    return _tagged(response, await reshaping.restore_node(session, node_id, versions_of(if_match)))
+    versions = versions_of(if_match)
+
+    async def restore(session: Session) -> Prepared:
+        if dry_run:
+            return prepare(await reshaping.preview_restoring(session, node_id, versions))
+        return _prepared(await reshaping.restore_node(session, node_id, versions))
+
+    return await work.answer(restore)
 
 
 @router.delete("/{org_id}/nodes/{node_id}")
@@ -115,6 +125,10 @@ async def delete_node(
 ) -> Removal:
     """Deletes a unit or team with everything below it, and says what fell; or, as a dry run, what would."""
     return await reshaping.delete_node(session, node_id, versions_of(if_match), dry_run=dry_run)
+
+
+def _prepared(node: Node) -> Prepared:
+    return prepare(node, f'"{node.version}"')
 
 
 def _tagged(response: Response, node: Node) -> Node:
