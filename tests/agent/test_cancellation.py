@@ -54,6 +54,14 @@ async def test_work_is_stopped_once_it_is_over_and_not_while_nobody_can_tell() -
     assert answers == []
 
 
+async def test_a_watch_that_breaks_is_no_cancellation() -> None:
+    async def breaks() -> bool:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await unless_over(asyncio.sleep(60), breaks, every_s=0.001)
+
+
 async def test_whoever_cancels_the_caller_cancels_the_work() -> None:
     begun, stopped = asyncio.Event(), asyncio.Event()
 

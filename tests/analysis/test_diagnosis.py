@@ -251,8 +251,10 @@ def test_the_only_change_in_place_is_named_with_little_confidence() -> None:
     trouble = [Anomaly("orders", "http_5xx_ratio", 30, "up", 960.0, 0.0, 0.5)]
     verdict = diagnose(ALERT, anomalies=trouble, changes=[_in_place()])
     assert (verdict.change, verdict.confidence <= 0.3) == ("orders", True)
-    assert "the only change that reached orders" in verdict.summary
+    assert "It is the only change in the quarter of an hour before" in verdict.summary
     two = [_in_place(), replace(_in_place(), ref="another", score=0.18)]
     assert diagnose(ALERT, anomalies=trouble, changes=two).change is None
+    faint = [_in_place(), replace(_in_place(), ref="another", score=0.05)]
+    assert "the likeliest of 2 changes" in diagnose(ALERT, anomalies=trouble, changes=faint).summary
     for other in (_in_place(at=-600.0), _in_place("mail"), _in_place(score=0.1), _in_place(at=990.0)):
         assert diagnose(ALERT, anomalies=trouble, changes=[other]).change is None

@@ -80,7 +80,7 @@ def test_git_and_short_headers_name_the_file_and_function() -> None:
         ("Timeout: 5 * time.Second,", "Timeout: 300 * time.Millisecond,", "limit-lowered"),
         ("MaxRetries = 2", "MaxRetries = 20", "limit-raised"),
         ("if user == nil { return }", "", "guard-removed"),
-        ("defer rows.Close()", "", "call-removed"),
+        ("defer rows.Close()", "", "release-removed"),
         ("ORDER BY id LIMIT 50", "ORDER BY id", "bound-removed"),
         ('Name string `json:"name"`', 'Name string `json:"full_name"`', "contract-renamed"),
         ("await client.connect();", "client.connect();", "await-removed"),
@@ -127,6 +127,8 @@ def test_the_direction_of_a_change_decides() -> None:
     ("path", "diff", "kind"),
     [
         ("src/a.ts", "-  total: number;\n+  total: string;", "contract-renamed"),
+        ("net/allow.yaml", " - 10.1.0.0/16\n-- 10.2.0.0/16\n - 10.3.0.0/16", "access-removed"),
+        ("pkg/m.go", "-\tdefer mu.Unlock()", "release-removed"),
         ("k8s/e.yaml", "-runAsUser: 0\n+runAsUser: 0\n+readOnlyRootFilesystem: true", "restricted"),
         ("a/t.go", " tx, err := db.BeginTx(ctx, nil)\n+score, err := s.fraud.Score(ctx, t)", "call-in-transaction"),
         ("k8s/d.yaml", "-- name: SPRING_KAFKA_SERVERS\n+- name: KAFKA_SERVERS", "setting-renamed"),
@@ -151,6 +153,8 @@ def test_edits_that_name_themselves_otherwise(path: str, diff: str, kind: str) -
         ("src/R.java", "-running = false;\n+running = false;\n+executor.shutdownNow();"),
         ("package.json", '-    "eslint": "^8.57.0",\n+    "eslint": "^9.2.0",'),
         ("src/e.java", "-period(Duration.ofSeconds(8))\n+period(Duration.ofMillis(8000))"),
+        ("etc/v.yaml", "-version: '1.2.3.4'\n+version: '1.2.3.5'"),
+        ("tests/test_m.py", "+c = Counter('x', labels=['user_id'])"),
         ("src/l.rs", "-pub async fn connect(c: Cfg) -> LimiterClient {\n+pub fn client(c: Link) -> LimiterClient {"),
         ("src/post.ts", '-import { Post, Reaction } from "../schema";\n+import { Post } from "../schema";'),
         ("app/settings.json", '-"db": "Host=db;Timeout=15"\n+"db": "Host=db;Timeout=15;Application Name=billing"'),
@@ -188,3 +192,36 @@ def test_a_named_number_that_moved_is_a_changed_number() -> None:
 def test_how_dangerous_an_edit_is(path: str, diff: str, hazard: float) -> None:
     found = effects_of(f"--- a/{path}\n+++ b/{path}\n@@ -1,3 +1,3 @@\n{diff}\n", (path,))
     assert found[0].hazard == pytest.approx(hazard, abs=0.15), found[:3]
+
+
+@pytest.mark.parametrize(
+    ("diff", "never"),
+    [
+        ("-v = cache.get(legacy_name)\n+v = cache.get(new_name)", "key-narrowed"),
+        ("-key = row.holiday\n+key = row.hour", "unit-changed"),
+        ("-width = min(a, b)\n+width = a\n+with lock:", "lock-order-changed"),
+        ("+CREATE INDEX CONCURRENTLY a ON t(x);\n+CREATE INDEX b ON t(y);", "guard-added"),
+    ],
+)
+def test_what_an_edit_is_not(diff: str, never: str) -> None:
+    found = effects_of(f"@@ db/migrations/x.sql @@\n{diff}\n", ("db/migrations/x.sql",))
+    assert never not in {effect.kind for effect in found}
+
+
+def test_one_concurrent_index_excuses_no_other() -> None:
+    diff = "@@ db/migrations/1.sql @@\n+CREATE INDEX CONCURRENTLY a ON t(x);\n+CREATE INDEX b ON t(y);\n"
+    assert effects_of(diff, ())[0].hazard == pytest.approx(0.6)
+
+
+def test_a_release_that_is_handed_over_is_forgiven_in_its_own_file_only() -> None:
+    handed = "@@ a.go @@\n-tx, err := db.BeginTx(ctx)\n-defer tx.Rollback()\n+return dbtx.Run(ctx, insert)\n"
+    lost = handed + "@@ b.go @@\n-defer rows.Close()\n"
+    hazards = {effect.path: effect.hazard for effect in effects_of(lost, ()) if effect.kind == "release-removed"}
+    assert hazards["a.go"] < 0.3 < hazards["b.go"]
+
+
+@pytest.mark.parametrize("lines", [1_990, 660])
+def test_a_diff_of_calls_alone_is_read_in_one_pass(lines: int) -> None:
+    """Each line is searched a bounded number of times, whatever stands beside it."""
+    diff = "@@ a.py @@\n" + "".join(f"-worker_{n}.close_handle({n})\n" for n in range(lines))
+    assert len(effects_of(diff, ())) <= 60

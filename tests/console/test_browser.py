@@ -49,11 +49,14 @@ def test_a_run_is_cancelled_from_its_page(
     desk: Desk, visits: Visits, screenshots: Path, scheme: Scheme, size: tuple[int, int]
 ) -> None:
     run_id = desk.new_run()
-    desk.append(run_id, investigation.events(run_id, finished=False))
     page = visits.page(desk, size=size, scheme=scheme)
     page.goto(f"/runs/{run_id}")
     page.get_by_text("Cancel this run").click()
     page.get_by_label("Reason").fill("A false alarm: the load test of Tuesday")
+    page.evaluate("document.querySelector('[data-region=verdict]').dataset.seen = 'yes'")
+    desk.append(run_id, investigation.events(run_id, finished=False))
+    expect(page.locator("[data-region=verdict][data-seen]")).to_have_count(0)
+    expect(page.get_by_label("Reason")).to_have_value("A false alarm: the load test of Tuesday")
     page.screenshot(path=screenshots / f"run-cancel-{scheme}.png")
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= size[0], f"the page is {width} px wide"

@@ -122,9 +122,10 @@ def test_a_run_that_is_over_or_posting_is_not_cancelled(desk: Desk) -> None:
         refused = visitor.post(f"/runs/{over}/cancel", data={}, headers={**OWN, **HTML})
         assert f'action="/runs/{posting}/cancel"' not in visitor.get(f"/runs/{posting}").text
         late = visitor.post(f"/runs/{posting}/cancel", data={}, headers={**OWN, **HTML})
-    assert (refused.status_code, late.status_code) == (409, 409)
-    assert "is over: failed" in refused.text
-    assert "too late to cancel it" in late.text
+        assert (refused.status_code, late.status_code) == (303, 303)
+        assert "It was over before it could be cancelled" in visitor.get(refused.headers["location"]).text
+        assert "Too late to cancel it" in visitor.get(late.headers["location"]).text
+        assert "notice" not in visitor.get(f"/runs/{over}?refused=%3Cb%3E").text
 
 
 def test_who_may_not_cancel_a_run_is_not_offered_it(desk: Desk) -> None:

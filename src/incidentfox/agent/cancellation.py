@@ -28,6 +28,7 @@ async def unless_over(
         if working.done():
             await working
             return True
+        await watching  # raises what broke it: nobody has ended this run
         return False
     finally:
         working.cancel()

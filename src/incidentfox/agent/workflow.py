@@ -139,7 +139,8 @@ class RunExecution:
         return bool(await self.journal.step("start run", start, retry=FOR_EVER))
 
     async def _is_over(self) -> bool:
-        return (await self.client.team_run(self.tenant, self.run_id)).status in FINISHED
+        with patience():
+            return (await self.client.team_run(self.tenant, self.run_id)).status in FINISHED
 
     async def _investigate(
         self, run: Run, configuration: EffectiveConfiguration, timeline: Timeline, tally: Tally

@@ -73,7 +73,9 @@ def _per_item_calls(edits: Edits) -> Iterable[Effect]:
 
 
 def _held_calls(edits: Edits) -> Iterable[Effect]:
-    """A call to another service that now stands between the begin of a transaction and its end."""
+    """A call to another service that now stands where a transaction is worked in. Whether before its end or after, the
+    block no longer tells where it also commits: then it counts for less.
+    """
     for hunk in edits.hunks:
         around = " ".join([hunk.header, *hunk.context])
         if not _TRANSACTION.search(around):
@@ -81,7 +83,10 @@ def _held_calls(edits: Edits) -> Iterable[Effect]:
         for line in hunk.added:
             if _REMOTE.search(line) and not _TRANSACTION.search(line) and not CHATTER.search(line):
                 families = {"lock", "pool", "timeout", "threads"}
-                yield edits.effect("call-in-transaction", 0.8, line, "calls out while it holds a transaction", families)
+                hazard = 0.4 if re.search(r"commit\(", around, re.IGNORECASE) else 0.8
+                yield edits.effect(
+                    "call-in-transaction", hazard, line, "calls out while it holds a transaction", families
+                )
                 return
 
 
@@ -148,14 +153,15 @@ _MIGRATION = tuple(
 
 
 def _migrations(edits: Edits) -> Iterable[Effect]:
-    beside = any("concurrently" in line.lower() for line in edits.added)
-    for line in edits.added:
-        for pattern, hazard, families, note in _MIGRATION:
-            if pattern.search(line):
+    for hunk in edits.hunks:
+        beside = any("concurrently" in line.lower() for line in hunk.added)
+        for line in hunk.added:
+            found = next((kind for kind in _MIGRATION if kind[0].search(line)), None)
+            if found is not None:
+                _, hazard, families, note = found
                 # A builder's call goes over several lines, and says so on a later one.
-                harmless = beside and note == "builds an index under a write lock"
+                harmless = beside and bool(re.search(r"(create|add)_index\b", line))
                 yield edits.effect("migration", 0.06 if harmless else hazard, line, note, families)
-                break
 
 
 ADDITIONS: tuple[Callable[[Edits], Iterable[Effect]], ...] = (

@@ -34,6 +34,7 @@ _UNSEEN_DIFF_HAZARD = 0.25
 _ECHOED_HAZARD = 0.85
 _IN_THE_STACK = 0.55
 _REAL_EDIT = 0.25
+_STEPPED = re.compile(r"^(.*?)=(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)->(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)$")
 _NUMBERED = re.compile(r"^(.*?)=(-?\d+(?:\.\d+)?)$")
 
 
@@ -43,7 +44,7 @@ _LATENT = word_set(
     labels-widened limit-lowered limit-raised built-per-use bound-removed batching-removed per-item-call cache-removed
     brake-removed release-removed lock-added transaction-added retry-added background-work-added state-grows
     blocking-call-added regex-added setting-added setting-removed access-removed unit-changed dependency-bumped
-    value-replaced term-dropped
+    value-replaced term-dropped lock-order-changed call-in-transaction key-narrowed
     """
 )
 
@@ -65,8 +66,8 @@ class _Case:
     families: frozenset[str]
     clues: tuple[_Clue, ...]
     numbers: frozenset[float]
-    steps: tuple[frozenset[float], ...]
-    """The values that one name was seen to have: a gauge that stepped has two."""
+    steps: tuple[tuple[float, float], ...]
+    """From where to where each gauge went that stepped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,8 @@ def _document(commit: Commit) -> frozenset[str]:
 
 def _prepare(symptom: Symptom, documents: Sequence[frozenset[str]]) -> _Case:
     families = frozenset(symptom.families) or families_in(" ".join(i.replace("_", " ") for i in symptom.identifiers))
-    named = [(m[1], float(m[2])) for i in symptom.identifiers if (m := _NUMBERED.match(i))]
-    steps = {name: frozenset(n for other, n in named if other == name) for name, _ in named}
+    numbers = {float(m[2]) for i in symptom.identifiers if (m := _NUMBERED.match(i))}
+    steps = tuple((float(m[2]), float(m[3])) for i in symptom.identifiers if (m := _STEPPED.match(i)))
     clues: dict[str, _Clue] = {}
     for identifier in symptom.identifiers:
         name = identifier.split("=")[0]
@@ -112,7 +113,7 @@ def _prepare(symptom: Symptom, documents: Sequence[frozenset[str]]) -> _Case:
             compound = is_compound(name) and len(words) > 1
             rarity = max(_rarity(word, documents) for word in words)
             clues[name.lower()] = _Clue(name.lower(), words, (0.7 if compound else 0.35) * rarity)
-    return _Case(symptom, families, tuple(clues.values()), frozenset(n for _, n in named), tuple(steps.values()))
+    return _Case(symptom, families, tuple(clues.values()), frozenset(numbers), steps)
 
 
 def _rarity(word: str, documents: Sequence[frozenset[str]]) -> float:
@@ -210,10 +211,13 @@ def _is_file(clue: str, path: str) -> bool:
     return "/" in clue and "/" in path and (clue.endswith(path) or path.endswith(clue))
 
 
-def _echoes(numbers: Sequence[float], step: frozenset[float]) -> bool:
-    """Whether a gauge went from the old value of an edit to the new one (to a fiftieth: it may be an average)."""
-    seen = {number for number in numbers if any(abs(number - value) <= 0.02 * abs(value) for value in step if value)}
-    return len(seen) >= 2 and len(step) >= 2
+def _echoes(numbers: Sequence[float], step: tuple[float, float]) -> bool:
+    """Whether a gauge went from the old value of an edit to the new one (to a fiftieth: it may be an average).
+
+    `numbers` are the edit's old and new value, in base units and then as written.
+    """
+    pairs = zip(numbers[::2], numbers[1::2], strict=False)
+    return any(all(math.isclose(n, seen, rel_tol=0.02) for n, seen in zip(pair, step, strict=True)) for pair in pairs)
 
 
 def _share(clue: _Clue, text: str, changed: frozenset[str], near: frozenset[str]) -> float:

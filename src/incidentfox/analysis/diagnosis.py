@@ -47,6 +47,7 @@ ONLY_SUSPECT = 0.2
 CAUSE_STANDS = 0.45
 _SHORTLY_BEFORE_S = 900.0
 _REAL = 0.12
+_NO_CHANGE = 0.03
 _CLEARLY = 1.5
 _BY_PLACE = 0.3
 ONLY_CAUSE = 0.35
@@ -135,26 +136,32 @@ def _decide(case: _Case, causes: Sequence[OperationalCause]) -> _Verdict:
         return _changed(case, change, cause)
     if cause is not None and cause.score >= ONLY_CAUSE:
         return _operational(case, cause, change)
-    placed = _only_in_place(case)
+    placed = _best_in_place(case)
     if placed is not None:
         return _placed(case, placed)
     return _nothing(case, "Something deviates, but no change and no operational signature explains it.")
 
 
-def _only_in_place(case: _Case) -> ChangeFinding | None:
-    """The change that alone reached the failing service shortly before it began to fail; None where two did."""
+def _in_place(case: _Case) -> list[ChangeFinding]:
+    """What reached the failing service shortly before it began to fail, and accounts for all that failed."""
     failing = {case.alert.service, first_failing(case.signs)}
-    there = [
+    return [
         change
         for change in case.changes
-        if change.kind == "commit"
-        and change.deployed_at is not None
+        if change.deployed_at is not None
         and failing.intersection(change.deployed_to)
         and not change.unexplained
+        and change.score >= _NO_CHANGE
         and 0.0 <= case.signs.onset - change.deployed_at <= _SHORTLY_BEFORE_S
     ]
+
+
+def _best_in_place(case: _Case) -> ChangeFinding | None:
+    """The best of them, where it is clearly the best, and a commit that can be read."""
+    there = _in_place(case)
     second = max((change.score for change in there[1:]), default=0.0)
-    return there[0] if there and there[0].score >= max(_REAL, _CLEARLY * second) else None
+    clear = bool(there) and there[0].kind == "commit" and there[0].score >= max(_REAL, _CLEARLY * second)
+    return there[0] if clear else None
 
 
 def _outdone(cause: OperationalCause, change: ChangeFinding | None) -> bool:
@@ -281,10 +288,11 @@ def _changed(case: _Case, change: ChangeFinding, cause: OperationalCause | None)
 
 
 def _placed(case: _Case, change: ChangeFinding) -> _Verdict:
-    """A verdict by time and place alone: it says so, and is worth little confidence."""
+    """A verdict by time and place: it says how many others were there, and is worth little confidence."""
     named = _changed(case, change, None)
-    only = f"the only change that reached {named.service} in the quarter of an hour before it failed"
-    summary = f"{named.summary} It is {only}; nothing else speaks for it."
+    others = len(_in_place(case)) - 1
+    which = f"the likeliest of {others + 1} changes" if others else "the only change"
+    summary = f"{named.summary} It is {which} in the quarter of an hour before; little else speaks for it."
     return replace(named, summary=summary, confidence=min(_BY_PLACE, named.confidence))
 
 

@@ -48,6 +48,7 @@ _TRAILING = re.compile(r"\s+(//|#\s|--\s).*$")
 # Bounds on work for one diff; what an incident hangs on stands in small edits.
 _MOST_LINES = 2_000
 _MOST_COMPARISONS = 2_500
+_LONGEST_LINE = 500
 
 
 @dataclass(slots=True)
@@ -143,6 +144,7 @@ def _take(hunk: Hunk, line: str) -> None:
 
 def clean_line(line: str) -> str:
     """The code of a line: comments and layout removed; empty where nothing else stood there."""
+    line = line[:_LONGEST_LINE]  # a certificate, a bundle: nothing that is read
     if _COMMENT.match(line):
         return ""
     return re.sub(r"\s+", " ", _TRAILING.sub("", line)).strip()

@@ -235,7 +235,7 @@ _LOGGING = re.compile(
 )
 _IMPORT = re.compile(r"^(?:import|from|use|using|require)\b")
 _UNIT_NAME = re.compile(
-    r"(?:^|(?<=[a-z])(?=[A-Z])|(?<=[\W_]))(nano|micro|milli|second|sec|minute|hour|day)s?(?:econds?)?(?![a-z])",
+    r"(?:^|(?-i:(?<=[a-z])(?=[A-Z]))|(?<=[\W_]))(nano|micro|milli|second|sec|minute|hour|day)s?(?:econds?)?(?![a-z])",
     re.IGNORECASE,
 )
 _UNITS = {"nano": -9, "micro": -6, "milli": -3, "second": 0, "sec": 0, "minute": 1, "hour": 2, "day": 3}
@@ -322,7 +322,8 @@ def _token_effects(hunk: Hunk, old: str, new: str, kept: frozenset[str]) -> Iter
 def _reshaped_value(hunk: Hunk, old: str, new: str, gone: list[str], come: list[str]) -> Effect | None:
     """A key made of fewer parts, or a value put into another form: a look-up finds nothing now, or too much."""
     names = [token for token in gone if token[0].isalpha() and token not in _NOISE]
-    if names and _KEYED.search(old) and _KEYED.search(new):
+    left, brought = (set(_NAME.findall(one)) - set(_NAME.findall(other)) for one, other in ((old, new), (new, old)))
+    if names and len(left) > len(brought) and _KEYED.search(old) and _KEYED.search(new):
         effect = _effect(hunk, old, new, "key-narrowed", 0.75, f"leaves {', '.join(names[:3])} out of a key")
         return replace(effect, families=effect.families | {"cache", "absent", "amount", "auth"})
     forms = [token for token in come if _FORM.fullmatch(token)]
@@ -332,6 +333,7 @@ def _reshaped_value(hunk: Hunk, old: str, new: str, gone: list[str], come: list[
     return None
 
 
+_NAME = re.compile(r"[A-Za-z_]\w*\b(?!\()")
 _KEYED = re.compile(r"cache\w*[.(]|_?key\b|\bkey\w*\(|cache_?key", re.IGNORECASE)
 _FORM = re.compile(
     r"(to_?)?(lower|upper)(_?case)?|casefold|trim|strip|normali[sz]e|parameteri[sz]e|slugify|capitali[sz]e|(url_?|html_?)?escape|"

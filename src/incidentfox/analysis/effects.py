@@ -54,7 +54,8 @@ def effects_of(diff: str, files: Sequence[str] = ()) -> tuple[Effect, ...]:
 
 def _capped(effect: Effect, hunks: Sequence[Hunk]) -> Effect:
     file_class = next(h.file_class for h in hunks if h.path == effect.path)
-    cap = 1.0 if effect.kind == "labels-widened" else _HAZARD_CAP.get(file_class, 1.0)
+    wide = effect.kind == "labels-widened" and file_class == "observability"
+    cap = 1.0 if wide else _HAZARD_CAP.get(file_class, 1.0)
     return effect if effect.hazard <= cap else effect.with_hazard(cap)
 
 
@@ -76,8 +77,8 @@ def _settings(hunk: Hunk, removed: Sequence[str], added: Sequence[str]) -> Itera
 
 
 _RESTRICTS = re.compile(
-    r"readOnlyRootFilesystem\W+true|runAsNonRoot\W+true|allowPrivilegeEscalation\W+false|\bdrop\b\W+\W*ALL|networkpolicy|"
-    r"seccomp|deny[-_]?all|default[-_]deny|automountServiceAccountToken\W+false",
+    r"readOnlyRootFilesystem\W+true|runAsNonRoot\W+true|\bdrop\W+ALL\b|^- [\"']?ALL[\"']?$|"
+    r"deny[-_]?all|default[-_]deny",
     re.IGNORECASE,
 )
 

@@ -80,7 +80,9 @@ def _before_its_callers(signs: Signs, found: str, below: Collection[str]) -> str
         if anomaly.onset >= signs.onset and not is_demand(anomaly):
             onsets[anomaly.service] = min(anomaly.onset, onsets.get(anomaly.service, anomaly.onset))
     earlier = [s for s in below if s in onsets and onsets[s] < onsets.get(found, signs.alert.fired_at) - _EARLIER_S]
-    return min(earlier, key=lambda service: onsets[service], default=found)
+    # Metrics are stamped by the minute, so ties are common: the louder one then, and never the order of a set.
+    loudness = {a.service: a.score for a in sorted(signs.strong, key=lambda a: a.score)}
+    return min(earlier, key=lambda s: (onsets[s], -loudness[s], s), default=found)
 
 
 def reached(

@@ -89,9 +89,9 @@ class Symptom:
     """What a change must explain: services that suffer, since when, and the identifiers seen in their
     signals.
 
-    `identifiers` are most telling first; a `name=number` entry is a value that the signals show
-    (`pool_max=10`). `families` are kinds of trouble (`vocabulary.FAMILIES`); where empty they are read off
-    the identifiers.
+    `identifiers` are most telling first; a `name=number` entry is a value that the signals show (`pool_max=10`), a
+    `name=number->number` entry a gauge that stepped. `families` are kinds of trouble (`vocabulary.FAMILIES`); where
+    empty they are read off the identifiers.
     """
 
     services: tuple[str, ...]

@@ -34,6 +34,7 @@ from incidentfox.analysis.vocabulary import snake_case, spelled_out
 _SAMPLE_S = 30.0
 _SURGE_LEADS_S = 900.0
 _FLOOD = 4.0
+_LONGEST_TEXT = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _match(
 
 def _text(finding: LogFinding) -> str:
     """Template and example on lines of their own, so that no pattern runs from one into the other."""
-    return f"{finding.template}\n{spelled_out(finding.example)}"
+    return f"{finding.template[:_LONGEST_TEXT]}\n{spelled_out(finding.example[:_LONGEST_TEXT])}"
 
 
 def _points(signature: Signature, anomaly: Anomaly) -> bool:

@@ -39,7 +39,7 @@ _RELEASE = re.compile(
     r"^(async )?with\b.*:$|\busing\b|autocommit",
     re.IGNORECASE,
 )
-_CALL = re.compile(r"([A-Za-z_$][\w$]*)\s*(?:\[[\w.]+\])?\(")
+_CALL = re.compile(r"(?<![\w$])([A-Za-z_$][\w$]*)\s*(?:\[[\w.]+\])?\(")
 _STATEMENT_CALL = re.compile(r"^(?:await |defer |go |@|app\.|self\.|this\.)*[\w.$]+\(.*\)?\s*[;,{]?$|^@[\w.]+$")
 _ASSIGNED_CALL = re.compile(r"^[\w.]+(?:, *[\w.]+)* :?= (?:await )?[\w.$]+\(.*\)?;?$")
 _CONDITION = re.compile(r"^(?:\} )?(?:if|elif|else if|unless|guard)\b(?!.*\b(?:err|error|ok|exc)\b)(.*)$")
@@ -99,6 +99,8 @@ def _lost_calls(edits: Edits) -> Iterable[Effect]:
     extracted = any(
         name not in before and name not in _KEYWORDS for line in edits.added for name in _CALL.findall(line)
     )
+    # Where what took it is gone from the file, too, somebody else does both now.
+    handed_over = {hunk.path for hunk in edits.hunks if any(_ACQUIRE.search(line) for line in hunk.removed)}
     for line in edits.removed:
         names = [n for n in _CALL.findall(line) if n not in _KEYWORDS] or [line.lstrip("@")]
         significant = bool(_SIGNIFICANT.search(line.split("(")[0]) or line.startswith(("defer", "@")))
@@ -108,13 +110,16 @@ def _lost_calls(edits: Edits) -> Iterable[Effect]:
             continue
         released = bool(_RELEASE.search(line))
         hazard = (0.85 if significant else 0.6) * (0.5 if extracted and not significant else 1.0)
-        if released and any(_ACQUIRE.search(other) for other in edits.removed):
-            hazard *= _HANDED_OVER  # what took it is gone, too: somebody else does both now
         families = {"pool", "threads", "memory", "lock"} if released else {"absent"} if significant else set()
-        yield edits.effect("call-removed", hazard, line, f"no longer calls {names[0]}()", families)
+        kind = "release-removed" if released else "call-removed"
+        if released and edits.hunk_of(line).path in handed_over:
+            hazard *= _HANDED_OVER
+        yield edits.effect(kind, hazard, line, f"no longer calls {names[0]}()", families)
 
 
-_ACQUIRE = re.compile(r"begin|\b\w*\.?r?lock\(|acquire|\bopen\w*\(|connect\(|checkout\(", re.IGNORECASE)
+_ACQUIRE = re.compile(
+    r"\bbegin\w*\(|(?<![a-z_])r?lock\(|\bacquire\w*\(|\bopen\(|\bconnect\(|\bcheckout\(", re.IGNORECASE
+)
 _HANDED_OVER = 0.25
 
 
@@ -137,26 +142,35 @@ def _lost_release(edits: Edits) -> Iterable[Effect]:
 
 
 def _lost_addresses(edits: Edits) -> Iterable[Effect]:
-    """Addresses and networks that were listed and are not any more: who had access from there has none."""
-    kept = set(_NETWORK.findall(" ".join(edits.added)))
-    for line in edits.removed:
-        gone = [address for address in _NETWORK.findall(line) if address not in kept]
-        if gone and kept:
-            families = {"connect", "timeout", "auth"}
-            yield edits.effect("access-removed", 0.75, line, f"no longer lists {', '.join(gone[:3])}", families)
+    """Addresses and networks that were listed and are not any more, while others of the list are: who had access from
+    there has none.
+    """
+    for hunk in edits.hunks:
+        kept = set(_NETWORK.findall(" ".join([*hunk.context, *hunk.added])))
+        for line in hunk.removed:
+            gone = [address for address in _NETWORK.findall(line) if address not in kept]
+            listed = any("/" in address for address in gone) or bool(
+                _GRANTS.search(f"{hunk.path} {hunk.header} {line}")
+            )
+            if gone and kept and listed:
+                families = {"connect", "timeout", "auth"}
+                yield edits.effect("access-removed", 0.75, line, f"no longer lists {', '.join(gone[:3])}", families)
 
 
-_NETWORK = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?\b")
+_NETWORK = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2})?(?![\w.])")
+_GRANTS = re.compile(
+    r"cidr|allow|ingress|egress|firewall|network|subnet|trusted|whitelist|source_?range|acl", re.IGNORECASE
+)
 
 
 def _lost_lock_order(edits: Edits) -> Iterable[Effect]:
     """Locks that were taken in an order of their own are taken as they come: two takers can hold each other up."""
-    if not any(_LOCKS.search(line) for line in edits.added):
-        return
-    for line in edits.removed:
-        if _ORDERS.search(line) and not any(_ORDERS.search(added) for added in edits.added):
+    for hunk in edits.hunks:
+        taken = any(_LOCKS.search(line) for line in hunk.added) and any(_LOCKS.search(line) for line in hunk.removed)
+        ordered = next((line for line in hunk.removed if _ORDERS.search(line)), None)
+        if taken and ordered is not None and not any(_ORDERS.search(line) for line in hunk.added):
             families = {"lock", "timeout", "race"}
-            yield edits.effect("lock-order-changed", 0.85, line, "no longer takes its locks in one order", families)
+            yield edits.effect("lock-order-changed", 0.85, ordered, "no longer takes its locks in one order", families)
             return
 
 

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from incidentfox.analysis.signals import Remediation
 
 _INTERNAL = r"(?:cluster|svc|local|internal|consul|lan|corp|intra)"
+# Bounded in every repetition: these words are searched in text that a stranger may have written.
+_LABELS = r"(?:[a-z0-9-]{1,40}\.){1,5}"
 _EXTERNAL_HOST = (
     # Not a package (`java.net.SocketException`, `System.Net.Http`): those go on, or are capitalised.
-    r"(?:(?-i:\b(?:[a-z0-9-]+\.)+(?:com|io|net|org|dev|cloud|app|co|ai|eu|de|uk)\b)(?!\.\w)|"
-    rf"(?-i:https?://(?![\w.-]*\.{_INTERNAL}\b)(?:[\w-]+\.){{2,}}[a-z]{{2,}}\b)|"
-    rf"(?-i:\b(?:api|id|oauth2?|login|sandbox|hooks|smtp)\.(?![\w.-]*\.{_INTERNAL}\b)(?:[a-z0-9-]+\.)+[a-z]{{2,}}\b))"
+    rf"(?:(?-i:(?<![\w.-]){_LABELS}(?:com|io|net|org|dev|cloud|app|co|ai|eu|de|uk)\b)(?!\.\w)|"
+    rf"(?-i:https?://(?![\w.-]{{0,200}}\.{_INTERNAL}\b)[a-z0-9-]{{1,40}}\.{_LABELS}[a-z]{{2,20}}\b)|"
+    rf"(?-i:(?<![\w.-])(?:api|id|oauth2?|login|sandbox|hooks|smtp)\."
+    rf"(?![\w.-]{{0,200}}\.{_INTERNAL}\b){_LABELS}[a-z]{{2,20}}\b))"
 )
 
 

@@ -17,6 +17,8 @@ STRONG_SHARE = 0.35
 TELLING_LOG = 0.4
 _MAXIMUM_IDENTIFIERS = 60
 _GAP_S = 540.0
+"""A cause and its symptom on a page are seldom further apart: monitors wait five minutes, gauges are sampled by the
+minute. Deploys and jobs of another story mostly are."""
 _LARGE = 20.0
 """From here on two values that meet by chance are rare."""
 _QUOTED = re.compile(r"['\"`]([\w./:-]{2,60})['\"`]")
@@ -28,8 +30,9 @@ _CAPACITY = re.compile(r"max|limit|size|replica|quota|capacity|ttl|timeout|deadl
 def symptom_of(alert: Alert, anomalies: Sequence[Anomaly], logs: Sequence[LogFinding], traces: TraceReport) -> Symptom:
     """Return the symptom that the findings describe; with no findings at all, what the alert itself says.
 
-    The onset is the earliest strong departure on a service that is connected to the alert's (a gradual drift
-    is dated to its beginning), else the first new error line, else the alert's own time.
+    The onset is found by walking back from the paged metric's own departure (a gradual drift is dated to its
+    beginning), over gaps of minutes only, among the services that are connected to the alert's; else it is the first
+    new error line, else the alert's own time.
     """
     strong = strong_anomalies(anomalies, alert)
     telling = telling_logs(logs)
@@ -138,12 +141,14 @@ def _identifiers(
     found += [a.metric for a in anomalies[:8]] + [alert.metric]
     for text in log_texts:
         found += [f"{name}={number}" for name, number in _ASSIGNED.findall(text)]
+    stepped = [a for a in anomalies if not a.gradual]
+    found += [f"{a.metric}={a.baseline:g}->{a.peak:g}" for a in stepped if min(abs(a.baseline), abs(a.peak)) >= _LARGE]
     found += [
         f"{a.metric}={value:g}"
-        for a in anomalies
-        if not a.gradual
+        for a in stepped
+        if _CAPACITY.search(a.metric)
         for value in (a.baseline, a.peak)
-        if (_CAPACITY.search(a.metric) and value == int(value)) or abs(value) >= _LARGE
+        if value == int(value)
     ]
     found += telling_words(texts)
     own = {name.lower() for name in services}

@@ -199,7 +199,7 @@ def _is_at_fault(child: _Node, usual: Mapping[tuple[str, str], float]) -> bool:
     """
     span = child.span
     if _is_refusal(span):
-        return False
+        return any(_is_at_fault(c, usual) for c in child.children)
     failed = span.status.upper() == "ERROR"
     caller = child.parent.span if child.parent else None
     gave_up = bool(caller and _TIMED_OUT.search(caller.error or ""))
@@ -220,8 +220,8 @@ def _is_refusal(span: Span) -> bool:
     """
     for name in _STATUS_CODES:
         code = span.attributes.get(name)
-        if isinstance(code, int | str) and str(code).isdigit():
-            return 400 <= int(code) < 500 and int(code) not in (408, 429)
+        if isinstance(code, int | str) and re.fullmatch(r"[1-5]\d\d", str(code), re.ASCII):
+            return str(code)[0] == "4" and str(code) not in ("408", "429")
     said = _STATUS_SAID.match(span.error or "")
     return said is not None and said[1] not in ("408", "429")
 

@@ -7,6 +7,7 @@ what a tool returned, and it says "not enough evidence" when that is the truth. 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -115,7 +116,8 @@ class OfflineModel(Model):
         if calls:
             parts = [ToolCallPart(name, arguments) for name, arguments in calls]
         else:
-            report = _report(notes).model_dump(mode="json")
+            # It computes: other runs of this process go on meanwhile.
+            report = (await asyncio.to_thread(_report, notes)).model_dump(mode="json")
             outputs = parameters.output_tools
             parts = [ToolCallPart(outputs[0].name, report)] if outputs else [TextPart(json.dumps(report))]
         # No token is bought: saying so keeps the run's usage honest.

@@ -30,7 +30,8 @@ async def rank_changes(
     Args:
         services: The services that suffer, the alert's own first.
         onset: When the trouble began, Unix seconds.
-        identifiers: Names and values seen in the signals (tables, functions, `pool_max=10`), most telling first.
+        identifiers: Names and values seen in the signals (tables, functions, `pool_max=10`,
+            `records_per_poll=200->2500` for a gauge that stepped), most telling first.
         families: Kinds of trouble, such as timeout, pool, cache, query, lock; read off the identifiers if left out.
         limit: How many changes to return, 30 at most.
     """

@@ -7,6 +7,7 @@ from incidentfox.config_service.budgets.rules import exceeded
 from incidentfox.config_service.configuration.service import effective
 from incidentfox.config_service.runs.rules import run_is_over
 from incidentfox.config_service.runs.service import read_run
+from incidentfox.config_service.runs.store import lock_run
 from incidentfox.config_service.session import Session
 from incidentfox.config_service.tree.service import require_team
 from incidentfox.contracts.budgets import Reservation, ReserveBudget, SettleBudget, TeamBudget
@@ -20,9 +21,11 @@ async def reserve(session: Session, run_id: str, request: ReserveBudget) -> Rese
     Reservations of one team take turns, so that what was checked is what comes to hold.
     """
     run = await read_run(session, run_id)
-    if run.status in FINISHED:
-        raise run_is_over(run)
     await store.take_turns(session, run.team_node_id)
+    # Against a cancellation, which may have come meanwhile: either it comes first, or this reservation does.
+    held = await lock_run(session, run_id)
+    if held is None or held.run.status in FINISHED:
+        raise run_is_over(held.run if held is not None else run)
     if await store.is_reserved(session, run_id, request):
         return Reservation(granted=True)
     await store.charge_open(session, run_id, request.call)

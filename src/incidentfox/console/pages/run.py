@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from incidentfox.clients.config_service import ConfigServiceClient
@@ -29,13 +29,19 @@ _BATCH = 200
 
 Reader = Annotated[Session, requires_session(Permission.RUNS_READ)]
 Canceller = Annotated[Session, requires_session(Permission.RUNS_CANCEL)]
+_REFUSED = {
+    "run_is_posting": "Too late to cancel it: its answer is being posted.",
+    "run_finished": "It was over before it could be cancelled.",
+}
 Reason = Annotated[str, Form(max_length=500)]
 
 
 @router.get("/runs/{run_id}")
-async def run_page(request: Request, session: Reader, run_id: str) -> Response:
+async def run_page(
+    request: Request, session: Reader, run_id: str, refused: Annotated[str, Query(max_length=40)] = ""
+) -> Response:
     """The whole page, as it stands now; a run that goes on is followed by `live.py`."""
-    return await _page(request, session, run_id)
+    return await _page(request, session, run_id, _REFUSED.get(refused, ""))
 
 
 @router.post("/runs/{run_id}/cancel")
@@ -46,11 +52,11 @@ async def cancel(request: Request, session: Canceller, run_id: str, reason: Reas
     try:
         await client.cancel_run(session.org_id, run_id, CancelRun(reason=reason))
     except Conflict as conflict:
-        return await _page(request, session, run_id, wrong=conflict.detail, status=conflict.status)
+        return RedirectResponse(f"/runs/{run_id}?refused={conflict.code}", status_code=303)
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
 
-async def _page(request: Request, session: Session, run_id: str, *, wrong: str = "", status: int = 200) -> Response:
+async def _page(request: Request, session: Session, run_id: str, wrong: str) -> Response:
     require_id(run_id, "run")
     client = backends_of(request).config_service
     run, events, effects = await asyncio.gather(
@@ -73,7 +79,7 @@ async def _page(request: Request, session: Session, run_id: str, *, wrong: str =
         "reading": reading_of(run),
         "is_cut": len(events) >= MOST_EVENTS,
     }
-    return pages_of(request).page(request, "run.html", context, status)
+    return pages_of(request).page(request, "run.html", context)
 
 
 async def read_events(

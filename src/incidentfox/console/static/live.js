@@ -37,8 +37,10 @@ async function refresh(except = "") {
     const focus = focusIn(region);
     if (!next || next.isEqualNode(region) || focus === null) continue;
     const opened = openDetails(region);
+    const typed = [...region.querySelectorAll("input[id]")].map((input) => [input.id, input.value]);
     region.replaceWith(document.adoptNode(next));
     reopen(opened);
+    for (const [id, value] of typed) document.getElementById(id)?.setAttribute("value", value);
     if (focus) next.querySelector(focus)?.focus({ preventScroll: true });
   }
   return fresh;

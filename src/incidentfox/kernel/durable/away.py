@@ -9,11 +9,9 @@ DATABASE_AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,  # after a fail-over, until the name leads to the new primary
-    # "database ... is not currently accepting connections": an operator closed it for maintenance.
-    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # what asyncpg trips over when a connection is cut in mid-message
     OSError,
     TimeoutError,
 )
-"""What a statement raises while the database is away, restarting, closed, failing over or out of connections."""
+"""What a statement raises while the database is away, restarting, failing over or out of connections."""
