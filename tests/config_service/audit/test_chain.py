@@ -14,7 +14,9 @@ import pytest
 from tests.config_service.surroundings import Service, Tenants, as_superuser, query, tenant_settings
 
 from incidentfox.cli.audit_chain import Verdict, verify_lines
+from incidentfox.config_service.audit import store
 from incidentfox.config_service.audit.sealer import Sealer
+from incidentfox.config_service.session import Session
 from incidentfox.contracts.audit import AppendAuditEvent, AuditChain, AuditFilters, ExportFormat
 from incidentfox.kernel.clock import utc_now
 from incidentfox.kernel.db.session import Database
@@ -112,6 +114,27 @@ async def test_several_sealers_make_one_chain(service: Service, tenants: Tenants
     events = query(service.database, "SELECT count(*) FROM config_audit_events", tenant_settings(tenants.org))
     assert events == [(chain.end.seq,)]
     assert (await verdict(service, tenants)).broken is None
+
+
+async def test_nothing_unsealed_means_that_the_end_holds_everything(
+    service: Service, tenants: Tenants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when all is sealed between the two questions."""
+    await sealed(service, tenants)
+    ask = store.chain_end
+
+    async def end_and_then_seal(session: Session) -> Point:
+        end = await ask(session)
+        sealer = Sealer(service.app.state.parts.database)
+        await sealer.seal_all()
+        return end
+
+    monkeypatch.setattr(store, "chain_end", end_and_then_seal)
+    event = AppendAuditEvent(event_key="x", action="a", target="t")
+    await service.as_service("orchestrator").append_audit_event(tenants.org, event)
+    chain = await service.with_token(tenants.admin).audit_chain(tenants.org)
+    events = query(service.database, "SELECT count(*) FROM config_audit_events", tenant_settings(tenants.org))
+    assert chain.unsealed or events == [(chain.end.seq,)]
 
 
 @pytest.mark.parametrize(

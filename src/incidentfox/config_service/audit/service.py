@@ -101,7 +101,8 @@ async def newest(session: Session, wanted: AuditFilters, cursor: str | None, lim
 async def chain(session: Session) -> AuditChain:
     """Where the organisation's chain begins and ends; a team's credential sees only a part of it, so it gets none."""
     session.require_whole_org()
-    return await _chain(session, await store.chain_start(session), await store.chain_end(session))
+    unsealed = await store.count_unsealed(session)
+    return _chain(session, await store.chain_start(session), await store.chain_end(session), unsealed)
 
 
 async def begin_export(session: Session, since: datetime | None, until: datetime | None) -> AuditChain:
@@ -110,10 +111,11 @@ async def begin_export(session: Session, since: datetime | None, until: datetime
     Events outside of the span may be among them: without them the links would not join.
     """
     session.require_whole_org()
+    unsealed = await store.count_unsealed(session)
     start, end = await store.chain_start(session), await store.chain_end(session)
     if since is not None or until is not None:
         start, end = await store.span_of_time(session, since, until) or (end, end)
-    exported = await _chain(session, start, end)
+    exported = _chain(session, start, end, unsealed)
     detail = {"after": start.seq, "upto": end.seq}
     await record(session, Fact("audit.exported", session.org_id, after_hash=end.hash, detail=detail))
     return exported
@@ -125,12 +127,13 @@ async def links(session: Session, after: int, upto: int, limit: int) -> list[Sea
     return await store.links_between(session, after, upto, limit)
 
 
-async def _chain(session: Session, start: Point, end: Point) -> AuditChain:
+def _chain(session: Session, start: Point, end: Point, unsealed: int) -> AuditChain:
+    """`unsealed` was counted before the end was read, and sealing goes on: so 0 means that the end holds everything."""
     return AuditChain(
         org_id=session.org_id,
         start=ChainPoint(seq=start.seq, hash=start.hash),
         end=ChainPoint(seq=end.seq, hash=end.hash),
-        unsealed=await store.count_unsealed(session),
+        unsealed=unsealed,
     )
 
 
