@@ -38,7 +38,7 @@ down: $(VENV)/.runtime ## Stop what `make up` or `make demo` started
 
 .PHONY: test
 test: $(VENV)/.dev check ## Set up, check the code and run the tests
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 3 --dist worksteal
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, types, import contracts
