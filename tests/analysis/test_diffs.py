@@ -225,3 +225,21 @@ def test_a_diff_of_calls_alone_is_read_in_one_pass(lines: int) -> None:
     """Each line is searched a bounded number of times, whatever stands beside it."""
     diff = "@@ a.py @@\n" + "".join(f"-worker_{n}.close_handle({n})\n" for n in range(lines))
     assert len(effects_of(diff, ())) <= 60
+
+
+LEFT = "+c = await pool.acquire()\n+if many:\n+    return held\n+await c.execute(sql)\n+await pool.release(c)\n"
+
+
+@pytest.mark.parametrize(
+    ("diff", "found"),
+    [
+        (LEFT, True),
+        (LEFT.replace("+if many:\n+    return held\n", ""), False),
+        (LEFT.replace("+await pool", "+finally:\n+    await pool"), False),
+        (LEFT.replace("+c = await pool.acquire()", "+async with pool.acquire() as c:"), False),
+        (LEFT + "+return done\n", True),
+    ],
+)
+def test_a_way_out_before_the_release_is_seen(diff: str, found: bool) -> None:
+    notes = {effect.note for effect in effects_of(f"@@ app.py @@\n{diff}", ("app.py",))}
+    assert ("returns before it releases what it took" in notes) == found

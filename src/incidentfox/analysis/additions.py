@@ -100,6 +100,28 @@ _REMOTE = re.compile(
 )
 
 
+def _early_returns(edits: Edits) -> Iterable[Effect]:
+    """A way out between the taking of something and its release, where nothing sees to the release on every way."""
+    for hunk in edits.hunks:
+        taken = next((i for i, line in enumerate(hunk.added) if _TAKES.search(line)), None)
+        if taken is None or any(_EVERY_WAY.search(line) for line in hunk.added):
+            continue
+        after = hunk.added[taken + 1 :]
+        given = next((i for i, line in enumerate(after) if _GIVES_BACK.search(line)), 0)
+        left = next((line for line in after[:given] if re.match(r"return\b", line)), None)
+        if left is not None:
+            families = {"pool", "lock", "threads", "memory"}
+            yield edits.effect("release-removed", 0.85, left, "returns before it releases what it took", families)
+            return
+
+
+_TAKES = re.compile(
+    r"^(?!.*\b(?:with|using)\b).*(\.acquire\(|\.start\(\)|\bbegin(_?tx)?\(|(?<![a-z_])lock\(\)|\bopen\()", re.I
+)
+_EVERY_WAY = re.compile(r"^(finally|defer|ensure)\b|\busing\b|^(async )?with\b|^\} finally", re.IGNORECASE)
+_GIVES_BACK = re.compile(r"\.(release|commit|rollback|unlock|close)\(", re.IGNORECASE)
+
+
 def _wider_labels(edits: Edits) -> Iterable[Effect]:
     """A metric that is told apart by what has no end of values: a series for each session, user or address."""
     before = " ".join(edits.removed)
@@ -168,6 +190,7 @@ ADDITIONS: tuple[Callable[[Edits], Iterable[Effect]], ...] = (
     _additions,
     _per_item_calls,
     _held_calls,
+    _early_returns,
     _wider_labels,
     _built_per_use,
     _migrations,
