@@ -63,21 +63,18 @@ _HOLDS = frozenset(
 class _Case:
     """The findings of one alert, and what is derived from them once."""
 
-    alert: Alert
+    signs: Signs
     anomalies: Sequence[Anomaly]
     logs: Sequence[LogFinding]
-    traces: TraceReport
     changes: Sequence[ChangeFinding]
     locks: Sequence[LockFinding]
     notices: Sequence[StatusNotice]
-    strong: Sequence[Anomaly]
-    telling: Sequence[LogFinding]
-    signs: Signs
 
     @property
     def deviates(self) -> bool:
         """Whether anything at all left its baseline."""
-        return bool(self.strong or self.telling or any(s.errors for s in self.traces.spans) or self.locks)
+        signs = self.signs
+        return bool(signs.strong or signs.telling or any(s.errors for s in signs.traces.spans) or self.locks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ def diagnose(
         traced=signs.traced(),
         flooded=flooded_services(strong, traces),
     )
-    case = _Case(alert, anomalies, logs, traces, weighed, locks, notices, strong, telling, signs)
+    case = _Case(signs, anomalies, logs, weighed, locks, notices)
     causes = find_operational(alert, anomalies=anomalies, logs=logs, traces=traces, notices=notices)
     verdict = _decide(case, causes)
     return _written(case, causes, verdict)
@@ -136,15 +133,15 @@ def _decide(case: _Case, causes: Sequence[OperationalCause]) -> _Verdict:
         return _changed(case, change, cause)
     if cause is not None and cause.score >= ONLY_CAUSE:
         return _operational(case, cause, change)
-    placed = _best_in_place(case)
+    placed = _by_place(case)
     if placed is not None:
-        return _placed(case, placed)
+        return placed
     return _nothing(case, "Something deviates, but no change and no operational signature explains it.")
 
 
 def _in_place(case: _Case) -> list[ChangeFinding]:
     """What reached the failing service shortly before it began to fail, and accounts for all that failed."""
-    failing = {case.alert.service, first_failing(case.signs)}
+    failing = {case.signs.alert.service, first_failing(case.signs)}
     return [
         change
         for change in case.changes
@@ -156,12 +153,21 @@ def _in_place(case: _Case) -> list[ChangeFinding]:
     ]
 
 
-def _best_in_place(case: _Case) -> ChangeFinding | None:
-    """The best of them, where it is clearly the best, and a commit that can be read."""
+def _by_place(case: _Case) -> _Verdict | None:
+    """A verdict by time and place, where one commit is clearly the best: it says how many others were there, and is
+    worth little confidence.
+    """
     there = _in_place(case)
-    second = max((change.score for change in there[1:]), default=0.0)
-    clear = bool(there) and there[0].kind == "commit" and there[0].score >= max(_REAL, _CLEARLY * second)
-    return there[0] if clear else None
+    if not there:
+        return None
+    best, others = there[0], there[1:]
+    second = max((change.score for change in others), default=0.0)
+    if best.kind != "commit" or best.score < max(_REAL, _CLEARLY * second):
+        return None
+    named = _changed(case, best, None)
+    which = f"the likeliest of {len(there)} changes" if others else "the only change"
+    summary = f"{named.summary} It is {which} in the quarter of an hour before; little else speaks for it."
+    return replace(named, summary=summary, confidence=min(_BY_PLACE, named.confidence))
 
 
 def _outdone(cause: OperationalCause, change: ChangeFinding | None) -> bool:
@@ -195,7 +201,7 @@ def _held_transaction(case: _Case) -> _Verdict | None:
     idle = "idle in transaction" in lock.state
     what = "leaves a transaction open" if idle else "holds locks in a long transaction"
     confidence = 0.6 if change is None else 0.7 + 0.2 * _margin(change.score, runner_up)
-    claims = [lock_claim(lock), *[log_claim(f) for f in case.telling[:2]]]
+    claims = [lock_claim(lock), *[log_claim(f) for f in case.signs.telling[:2]]]
     because = ""
     if change is not None:
         claims += change_claims(change)
@@ -224,8 +230,8 @@ def _concerns_locks(change: ChangeFinding) -> float:
 
 
 def _known_services(case: _Case) -> list[str]:
-    known = [case.alert.service, *(a.service for a in case.anomalies), *(f.service for f in case.logs)]
-    known += [s.service for s in case.traces.spans]
+    known = [case.signs.alert.service, *(a.service for a in case.anomalies), *(f.service for f in case.logs)]
+    known += [s.service for s in case.signs.traces.spans]
     known += [service for c in case.changes for service in c.deployed_to]
     return list(dict.fromkeys(known))
 
@@ -251,7 +257,7 @@ def _operational(case: _Case, cause: OperationalCause, change: ChangeFinding | N
     confidence = min(0.93, cause.score * (0.8 + 0.07 * kinds)) - 0.3 * max(0.0, rival - 0.2)
     claims = [log_claim(f) for f in cause.logs] + [anomaly_claim(a) for a in cause.anomalies]
     claims += [notice_claim(n) for n in cause.notices]
-    claims += [log_claim(f) for f in case.telling[:2]] + [anomaly_claim(a) for a in _own_anomalies(case)[:2]]
+    claims += [log_claim(f) for f in case.signs.telling[:2]] + [anomaly_claim(a) for a in _own_anomalies(case)[:2]]
     found = f" at {cause.component}" if cause.component else ""
     return _Verdict(
         service=cause.component or cause.service,
@@ -268,39 +274,30 @@ def _operational(case: _Case, cause: OperationalCause, change: ChangeFinding | N
 def _changed(case: _Case, change: ChangeFinding, cause: OperationalCause | None) -> _Verdict:
     second = max((c.score for c in case.changes if c is not change), default=0.0)
     rival = max(second, cause.score * 0.5 if cause is not None else 0.0)
-    kinds = sum(map(bool, (case.strong, case.telling, case.traces.deepest_failing)))
+    kinds = sum(map(bool, (case.signs.strong, case.signs.telling, case.signs.traces.deepest_failing)))
     support = 0.85 + 0.05 * kinds
     confidence = 0.92 * change.score**0.7 * (0.6 + 0.4 * _margin(change.score, rival)) * support
     service = _home(case, change)
     reason = change.reasons[0] if change.reasons else change.title
-    claims = change_claims(change) + [log_claim(f) for f in case.telling[:2]]
+    claims = change_claims(change) + [log_claim(f) for f in case.signs.telling[:2]]
     claims += [anomaly_claim(a) for a in _own_anomalies(case)[:3]]
-    traced = trace_claim(case.traces)
+    traced = trace_claim(case.signs.traces)
     return _Verdict(
         service=service,
         change=change,
         kind=kind_of(change),
         summary=_told(case, change, service, reason),
-        remediation=remedy_for(change, case.telling),
+        remediation=remedy_for(change, case.signs.telling),
         confidence=min(0.95, confidence),
         claims=[*claims, *([traced] if traced else [])],
     )
-
-
-def _placed(case: _Case, change: ChangeFinding) -> _Verdict:
-    """A verdict by time and place: it says how many others were there, and is worth little confidence."""
-    named = _changed(case, change, None)
-    others = len(_in_place(case)) - 1
-    which = f"the likeliest of {others + 1} changes" if others else "the only change"
-    summary = f"{named.summary} It is {which} in the quarter of an hour before; little else speaks for it."
-    return replace(named, summary=summary, confidence=min(_BY_PLACE, named.confidence))
 
 
 def _told(case: _Case, change: ChangeFinding, service: str, reason: str) -> str:
     """The verdict on a change in one sentence: what, where, since when, and who suffers."""
     name = f"flag {change.ref}" if change.kind == "flag" else f"commit {change.ref[:12]} ({change.title})"
     live = f"live since {clock(change.deployed_at)}; " if change.deployed_at is not None else ""
-    return f"{service}: {name}: {reason}; {live}{case.alert.service} suffers since {clock(case.signs.onset)}."
+    return f"{service}: {name}: {reason}; {live}{case.signs.alert.service} suffers since {clock(case.signs.onset)}."
 
 
 def _margin(best: float, second: float) -> float:
@@ -310,18 +307,18 @@ def _margin(best: float, second: float) -> float:
 
 def _home(case: _Case, change: ChangeFinding) -> str:
     """The service that runs the change: the paged one where it is among them, else the first."""
-    if case.alert.service in change.deployed_to or not change.deployed_to:
-        return case.alert.service
+    if case.signs.alert.service in change.deployed_to or not change.deployed_to:
+        return case.signs.alert.service
     return change.deployed_to[0]
 
 
 def _own_anomalies(case: _Case) -> list[Anomaly]:
     """The strongest departures, those of the paged service first."""
-    return sorted(case.strong, key=lambda a: (a.service != case.alert.service, -a.score))
+    return sorted(case.signs.strong, key=lambda a: (a.service != case.signs.alert.service, -a.score))
 
 
 def _nothing(case: _Case, why: str) -> _Verdict:
-    claims = [anomaly_claim(a) for a in _own_anomalies(case)[:2]] + [log_claim(f) for f in case.telling[:2]]
+    claims = [anomaly_claim(a) for a in _own_anomalies(case)[:2]] + [log_claim(f) for f in case.signs.telling[:2]]
     best = case.changes[0].score if case.changes else 0.0
     return _Verdict(None, None, "unknown", f"Not enough evidence. {why}", None, min(0.25, 0.05 + best), claims)
 
@@ -368,11 +365,11 @@ def _suspects(case: _Case, causes: Sequence[OperationalCause], verdict: _Verdict
 
 
 def _timeline(case: _Case, verdict: _Verdict) -> tuple[Moment, ...]:
-    moments = [Moment(case.alert.fired_at, f"{case.alert.service} paged: {case.alert.metric}")]
+    moments = [Moment(case.signs.alert.fired_at, f"{case.signs.alert.service} paged: {case.signs.alert.metric}")]
     moments += [Moment(a.onset, f"{a.metric} of {a.service} left its baseline") for a in _own_anomalies(case)[:4]]
     moments += [
         Moment(f.first_seen, f"{f.service} first logged: {f.template[:100]}")
-        for f in case.telling[:3]
+        for f in case.signs.telling[:3]
         if f.first_seen is not None and f.before == 0
     ]
     change = verdict.change

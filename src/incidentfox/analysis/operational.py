@@ -108,7 +108,7 @@ def _match(
     speakers = {f.service for f in said}
     total = sum(f.after for f in logs if f.service in speakers) or 1
     share = sum(f.after for f in said) / total
-    services = {f.service for f in said} | {s.service for s in spans} | {a.service for a in gauged}
+    services = speakers | {s.service for s in spans} | {a.service for a in gauged}
     unsaid = 0.45 if spans else 0.3 if paged else 0.0
     miss = 1.0 - (signature.log_weight * (0.5 + 0.5 * min(1.0, 2.5 * share)) if said else unsaid)
     miss *= 0.85 if said and (spans or paged) else 1.0
